@@ -1,0 +1,200 @@
+"""The subcommands of `%chat`, one function each.
+
+Each takes the conversation and its words, and returns what to print, or a reply to show. A line is a
+subcommand only if all of it parses: a function that cannot take its words raises `NoMatch`, and the line is a
+prompt (`%chat list primes`). The first line of a docstring is the subcommand's line of help.
+"""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Callable
+
+import nbchat
+from nbchat.chat import Chat, Reply
+from nbchat.config import settings
+from nbchat.errors import UnknownModel, UsageProblem, did_you_mean, shorten
+from nbchat.loop import shared
+from nbchat.options import help_lines
+from nbchat.providers import guide, registry
+
+Result = str | Reply
+
+_EXAMPLES = """\
+  %%chat google-gemini              the prompt stands below, on as many lines as it takes
+  %%chat -m ollama/llama3.2 -t 0    a model on this machine
+  %chat What is a p-value?          one line; the same conversation
+  nbchat.current().send("…")        from Python"""
+
+
+class NoMatch(Exception):
+    """The words are not arguments of this subcommand."""
+
+
+def help_(chat: Chat, words: list[str]) -> Result:
+    """help [SECTION]: this page, or a section of the manual"""
+    if not words:
+        return _overview()
+    sections = guide.sections()
+    if len(words) > 1 or words[0].casefold() not in sections:
+        raise NoMatch
+    return sections[words[0].casefold()]
+
+
+def _overview() -> str:
+    commands = [inspect.getdoc(command) or "" for command in COMMANDS.values()]
+    rows = [doc.partition("\n")[0].partition(": ") for doc in commands]
+    return "\n".join(
+        [
+            f"nbchat {nbchat.__version__}: chat with language models in cells. `%%chat [MODEL] [options]`, prompt below.",
+            "",
+            _EXAMPLES,
+            "",
+            *help_lines(),
+            "",
+            *(f"  %chat {usage:<22} {text}" for usage, _, text in rows),
+            "",
+            *textwrap.wrap(f"Sections of the manual: {', '.join(guide.sections())}.", 100, subsequent_indent="  "),
+        ]
+    )
+
+
+def models(chat: Chat, words: list[str]) -> Result:
+    """models: what can be used here, local servers included"""
+    _none(words)
+    found = shared().run(registry.local_models())
+    lines = [f"This conversation's model: {chat.model}", ""]
+    for offer in registry.offers():
+        served = found.get(offer.name)
+        ready = offer.ready if served is None else True
+        names = ", ".join(f"{offer.name}/{name}" for name in served) if served else ", ".join(offer.models)
+        if offer.local and served is None:
+            continue
+        lines.append(f"{'✓' if ready else '·'} {offer.name:<11} {shorten(names, 300)}  {offer.why}".rstrip())
+    silent = [offer.name for offer in registry.offers() if offer.local and offer.name not in found]
+    if silent:
+        lines.append(f"· no answer on this machine from {', '.join(silent)}")
+    if aliases := settings().aliases:
+        lines += ["", *(f"{name} = {model}" for name, model in aliases.items())]
+    return "\n".join(lines)
+
+
+def history(chat: Chat, words: list[str]) -> Result:
+    """history [-n N]: the turns so far, or the last N"""
+    most = len(chat.history)
+    if words:
+        if len(words) != 2 or words[0] != "-n" or not words[1].isdecimal():
+            raise NoMatch
+        most = int(words[1])
+    if not chat.history:
+        return "No turns yet."
+    rows = list(enumerate(chat.history, 1))[max(0, len(chat.history) - most) :]
+    return "\n".join(
+        f"{number:>3}  {turn.started.astimezone():%H:%M}  {turn.model}  {turn.status}"
+        f"\n     > {shorten(turn.prompt, 90)}\n       {shorten(turn.error or turn.text, 90)}"
+        for number, turn in rows
+    )
+
+
+def undo(chat: Chat, words: list[str]) -> Result:
+    """undo: take back the last turn, or a reset"""
+    _none(words)
+    turns = chat.undo()
+    if not turns:
+        return "There is nothing to undo."
+    if turns[0] in list(chat.history):
+        return f"The {_count(len(turns))} from before the reset {'are' if len(turns) > 1 else 'is'} back."
+    return f"Turn {len(chat.history) + 1} is taken back: {shorten(turns[0].prompt, 60)!r}. Run its cell to ask again."
+
+
+def retry(chat: Chat, words: list[str]) -> Result:
+    """retry [MODEL]: ask the last prompt again; the new reply takes the old one's place"""
+    if len(words) > 1:
+        raise NoMatch
+    try:
+        return chat.retry(*words)
+    except UnknownModel:
+        if words[0].isalpha():
+            raise NoMatch from None  # a word, not a model's name: `%chat retry please` is a prompt
+        raise
+
+
+def reset(chat: Chat, words: list[str]) -> Result:
+    """reset: forget the conversation (`%chat undo` brings it back)"""
+    _none(words)
+    count = chat.reset()
+    return f"{_count(count)} forgotten; `%chat undo` brings them back." if count else "There was nothing to forget."
+
+
+def stop(chat: Chat, words: list[str]) -> Result:
+    """stop: end the replies under way, and keep what came"""
+    _none(words)
+    count = chat.stop()
+    return f"Stopped {count} {'replies' if count > 1 else 'reply'}." if count else "No reply is under way."
+
+
+def alias(chat: Chat, words: list[str]) -> Result:
+    """alias [NAME=MODEL]: a short name for a model; alone, the list; NAME= forgets one"""
+    pairs = [word.partition("=") for word in words]
+    if not all(name and equals for name, equals, _ in pairs):
+        raise NoMatch
+    known = dict(settings().aliases)
+    for name, _, model in pairs:
+        if model:
+            registry.resolve(model, aliases=known)
+            known[name] = model
+        elif known.pop(name, None) is None:
+            raise UsageProblem(f"There is no alias {name!r}.{did_you_mean(name, known)}")
+    settings().aliases = known
+    return "\n".join(f"{name} = {model}" for name, model in known.items()) or "No aliases: `%chat alias fast=MODEL`."
+
+
+def config(chat: Chat, words: list[str]) -> Result:
+    """config: the settings; `%config NbChat.NAME = VALUE` sets one"""
+    _none(words)
+    traits = settings().traits(config=True)
+    width = max(map(len, traits))
+    return "\n".join(
+        f"NbChat.{name:<{width}} = {getattr(settings(), name)!r}  # {trait.help}" for name, trait in traits.items()
+    )
+
+
+def version(chat: Chat, words: list[str]) -> Result:
+    """version: which nbchat this is"""
+    _none(words)
+    return f"nbchat {nbchat.__version__}"
+
+
+COMMANDS: dict[str, Callable[[Chat, list[str]], Result]] = {
+    function.__name__.rstrip("_"): function
+    for function in (help_, models, history, undo, retry, reset, stop, alias, config, version)
+}
+
+
+def run(chat: Chat, line: str) -> Result | None:
+    """Carry out a line if it is a subcommand; None if it is a prompt.
+
+    Raises:
+        UsageProblem: For a single word that is none: it is not sent, as it is more likely a slip.
+    """
+    word, *words = line.split() or ["help"]
+    if command := COMMANDS.get(word):
+        try:
+            return command(chat, words)
+        except NoMatch:
+            if not words:
+                raise UsageProblem(f"%chat {word} needs more words: `%chat help` shows which.") from None
+    elif not words:
+        near = did_you_mean(word, COMMANDS)
+        raise UsageProblem(f"There is no subcommand {word!r}.{near} To send it as a prompt: `%chat -- {word}`")
+    return None
+
+
+def _none(words: list[str]) -> None:
+    if words:
+        raise NoMatch
+
+
+def _count(turns: int) -> str:
+    return f"{turns} turn{'s' * (turns != 1)}"

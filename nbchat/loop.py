@@ -1,0 +1,152 @@
+"""Background threads with asyncio loops, and nested loops for users: the only place that knows of either.
+
+One thread, `shared()`, does the network I/O of all of nbchat's own providers. A provider that somebody
+else wrote, a test server or a live display gets a `Worker` of its own, so that it can block nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import functools
+import os
+import sys
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for_any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+TICK = 0.05
+"""Seconds between two looks at something that grows on another thread; an interrupt is seen as fast."""
+
+
+class Job(Future[T]):
+    """A coroutine at work on a worker's loop.
+
+    Unlike a plain future it ends only when the coroutine has: `cancel` asks, and is answered by the end.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> None:
+        super().__init__()
+        self._loop = loop
+        self._task: asyncio.Task[T] | None = None
+        loop.call_soon_threadsafe(self._start, work)
+
+    def _start(self, work: Coroutine[Any, Any, T]) -> None:
+        self._task = self._loop.create_task(work)
+        self._task.add_done_callback(self._finish)
+
+    def _finish(self, task: asyncio.Task[T]) -> None:
+        if task.cancelled():
+            super().cancel()
+            self.set_running_or_notify_cancel()
+        elif error := task.exception():
+            self.set_exception(error)
+        else:
+            self.set_result(task.result())
+
+    def cancel(self) -> bool:
+        """Ask the coroutine to end; `done()` turns true when it has."""
+        if self.done() or self._loop.is_closed():
+            return False
+        self._loop.call_soon_threadsafe(self._cancel_task)
+        return True
+
+    def _cancel_task(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+
+class Worker:
+    """A daemon thread that runs an asyncio loop until `stop`."""
+
+    def __init__(self, name: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+            self._end_tasks()
+        finally:
+            self._loop.close()
+
+    def _end_tasks(self) -> None:
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            self._loop.run_until_complete(asyncio.wait(tasks, timeout=1))
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Job[T]:
+        """Start a coroutine on this thread; called from any other."""
+        return Job(self._loop, work)
+
+    def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+        """Start a coroutine on this thread and wait for its result.
+
+        Raises:
+            TimeoutError: After `timeout` seconds; the coroutine is asked to end.
+        """
+        job = self.submit(work)
+        try:
+            wait(job, timeout)
+            return job.result(0)
+        except BaseException:  # an interrupt here must not leave the coroutine running
+            job.cancel()
+            raise
+
+    def stop(self, *, patience: float = 2.0) -> None:
+        """End the loop and what runs on it; a thread that is stuck is left behind after `patience` seconds."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(patience)
+
+
+def wait(future: Future[Any], timeout: float | None = None) -> bool:
+    """Wait on this thread until the future is done or `timeout` seconds are over; true if it is done.
+
+    Waits in slices, so that an interrupt is seen at once on every platform.
+    """
+    left = timeout
+    while not future.done() and (left is None or left > 0):
+        wait_for_any([future], TICK if left is None else min(TICK, left))
+        left = None if left is None else left - TICK
+    return future.done()
+
+
+@functools.cache
+def shared() -> Worker:
+    """The thread on which all of nbchat's own providers run; started by the first reply."""
+    worker = Worker("nbchat")
+    atexit.register(worker.stop)
+    return worker
+
+
+if hasattr(os, "register_at_fork"):  # a forked child has the object but not the thread
+    os.register_at_fork(after_in_child=shared.cache_clear)
+
+
+def allow_nested_loops() -> bool:
+    """Let `asyncio.run(…)` work in a cell; false where the running loop cannot be patched (uvloop).
+
+    This is for users' own code: nbchat never nests a loop.
+    """
+    if sys.version_info >= (3, 14):
+        import nest_asyncio2 as nest_asyncio
+    else:
+        import nest_asyncio
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:  # a terminal: no loop runs while a cell does, so there is nothing to nest in
+        return True
+    if not isinstance(loop, asyncio.BaseEventLoop):
+        return False
+    nest_asyncio.apply(loop)
+    return True

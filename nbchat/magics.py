@@ -1,0 +1,223 @@
+"""`%%chat` and `%chat`: take the raw cell, parse the line, hand over, show the reply.
+
+There are two magics and a transformer. `chat` waits on the thread, and works wherever a magic does: in loops,
+under `%%time`, in terminals. `chat_async` awaits, so that a notebook's widgets and comms work meanwhile. The
+transformer stands before all of IPython's own, so that a prompt reaches us byte for byte (later stages strip
+`>>> `, expand `$x`, and turn a trailing `?` into help), and picks `chat_async` where a cell can await.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.magic import Magics, magics_class, no_var_expand
+
+from nbchat import commands
+from nbchat.chat import Reply, current
+from nbchat.config import NbChat, settings
+from nbchat.errors import UsageProblem
+from nbchat.loop import allow_nested_loops
+from nbchat.messages import text_of
+from nbchat.notebook import in_kernel
+from nbchat.options import Line, complete, parse_header, parse_line
+from nbchat.providers import guide, registry
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from nbchat.display import Look
+
+NAMES = ("chat", "nbchat")
+"""What the magics are called; the second is for where another extension has the first."""
+
+
+@magics_class
+class ChatMagics(Magics):
+    """The magics of one shell; each parses, hands over and shows."""
+
+    @no_var_expand
+    def chat(self, line: str, cell: str | None = None) -> None:
+        """Chat with a language model: `%%chat [MODEL] [options]` with the prompt below, `%chat PROMPT`, `%chat help`.
+
+        The reply streams under the cell. The notebook keeps its conversation: later prompts are sent with
+        the turns before them. `%chat help` shows the options and subcommands.
+        """
+        asked = parse_line(line) if cell is None else parse_header(line)
+        if reply := self._ask(asked, cell):
+            from nbchat.display import show
+
+            show(reply, _look(asked))
+            self._keep(asked, reply)
+
+    @no_var_expand
+    async def chat_async(self, line: str, cell: str | None = None) -> None:
+        """What `%%chat` is in a notebook's cell: the same, but the kernel goes on with other work meanwhile."""
+        asked = parse_line(line) if cell is None else parse_header(line)
+        if reply := self._ask(asked, cell):
+            from nbchat.display import show_async
+
+            await show_async(reply, _look(asked))
+            self._keep(asked, reply)
+
+    def _ask(self, asked: Line, cell: str | None) -> Reply | None:
+        """Carry out a subcommand, or send the prompt; the reply to show, if there is one."""
+        chat = current()
+        if cell is None and not asked.explicit:
+            result = commands.run(chat, asked.prompt)
+            if isinstance(result, str):
+                print(result)
+            if result is not None:
+                return result if isinstance(result, Reply) else None
+        prompt = asked.prompt if cell is None else cell.removesuffix("\n")
+        if not prompt.strip():
+            raise UsageProblem(_NO_PROMPT)
+        if asked.show_prompt:
+            messages = chat.preview(prompt, system=asked.system, history=asked.history and not asked.new)
+            print("\n\n".join(f"{message['role']}: {text_of(message)}" for message in messages))
+            return None
+        if asked.new:
+            chat.reset()
+        return chat.send(
+            prompt,
+            model=asked.model,
+            provider=asked.provider,
+            base_url=asked.base_url,
+            system=asked.system,
+            history=asked.history,
+            **asked.options,
+        )
+
+    def _keep(self, asked: Line, reply: Reply) -> None:
+        if asked.into:
+            self.shell.user_ns[asked.into] = reply.text
+
+
+_NO_PROMPT = "There is no prompt: write it below the %%chat line, or on one line as `%chat …`; `%chat help` shows more."
+
+
+def _look(asked: Line) -> Look:
+    from nbchat.display import Look
+
+    return Look(raw=asked.raw, stream=asked.stream)
+
+
+class PromptTransformer:
+    """Makes a call of a magic out of a raw `%%chat` cell, and of a cell that is one `%chat` line.
+
+    `await` is written only where a cell can await: in a kernel with autoawait on asyncio, and no cell running
+    (under `%%time` and in `ip.run_cell` the code runs inside another cell's).
+    """
+
+    has_side_effects = True  # not to be tried on half a cell while it is being typed
+
+    def __init__(self, shell: InteractiveShell, names: list[str]) -> None:
+        self._shell = shell
+        self._cell = re.compile(rf"%%({'|'.join(names)})(?!\S)(.*)")
+        self._line = re.compile(rf"%({'|'.join(names)})(?!\S)(.*)")
+        self._running = int(_inside_a_cell())
+
+    def begin(self, *_: object) -> None:
+        """A cell starts to run."""
+        self._running += 1
+
+    def end(self, *_: object) -> None:
+        """A cell has ended."""
+        self._running = max(0, self._running - 1)
+
+    def __call__(self, lines: list[str]) -> list[str]:
+        rows = "".join(lines).split("\n")  # `lines` are split at more than line ends: U+2028 and such
+        first = next((at for at, row in enumerate(rows) if row.strip() and not row.startswith("#")), None)
+        if first is None:
+            return lines
+        if found := self._cell.fullmatch(rows[first]):
+            if any(row.strip() for row in rows[:first]):
+                raise UsageProblem("A %%chat cell must begin with its %%chat line: put the comment into the prompt.")
+            body = "\n".join(rows[first + 1 :])
+            if not body.strip():
+                raise UsageProblem(_NO_PROMPT)
+            return [self._call("cell", found, body)]
+        found = self._line.fullmatch(rows[first])
+        if found and not any(row.strip() for row in [*rows[:first], *rows[first + 1 :]]):
+            return [self._call("line", found)]
+        return lines
+
+    def _call(self, kind: str, found: re.Match[str], *body: str) -> str:
+        waits = self._awaits()
+        arguments = ", ".join(repr(value) for value in (found[1] + "_async" * waits, found[2].lstrip(), *body))
+        return f"{'await ' * waits}get_ipython().run_{kind}_magic({arguments})\n"
+
+    def _awaits(self) -> bool:
+        shell = self._shell
+        runner = shell.loop_runner_map["asyncio"][0]
+        return in_kernel() and shell.autoawait and shell.loop_runner is runner and not self._running
+
+
+def _inside_a_cell() -> bool:
+    """Whether a cell is running now, as when it loads the extension; its begin was not counted."""
+    frame = sys._getframe()
+    while frame := frame.f_back:  # type: ignore[assignment]  # ends at None
+        if frame.f_code.co_name == "run_cell_async":
+            return True
+    return False
+
+
+def _completions(_: InteractiveShell, event: Any) -> list[str]:
+    words = event.text_until_cursor.split() if hasattr(event, "text_until_cursor") else event.line.split()
+    typed = words[:-1] if event.symbol and words[-1:] else words
+    return complete(
+        typed,
+        models=registry.known_models(settings().aliases),
+        providers=registry.known_providers(),
+        commands=list(commands.COMMANDS),
+        sections=list(guide.sections()),
+    )
+
+
+def load(shell: InteractiveShell) -> None:
+    """Put the magics, the transformer, the completions and the settings into a shell."""
+    known = shell.magics_manager.magics
+    names = [name for name in NAMES if _is_free(known, name)]
+    if "chat" not in names:
+        print("nbchat: another extension has %%chat here; ours is %%nbchat.")
+    magics = ChatMagics(shell)
+    for name in names:
+        shell.register_magic_function(magics.chat, "line_cell", name)
+        shell.register_magic_function(magics.chat_async, "line_cell", f"{name}_async")
+        for prefix in ("%", "%%"):
+            shell.set_hook("complete_command", _completions, str_key=prefix + name)
+    transformer = PromptTransformer(shell, names)
+    shell.input_transformers_cleanup.insert(0, transformer)
+    shell.events.register("pre_run_cell", transformer.begin)
+    shell.events.register("post_run_cell", transformer.end)
+    _load_settings(shell)
+    if settings().nest_asyncio:
+        allow_nested_loops()
+
+
+def _is_free(known: dict[str, dict[str, Any]], name: str) -> bool:
+    taken = known["cell"].get(name) or known["line"].get(name)
+    return taken is None or isinstance(getattr(taken, "__self__", None), ChatMagics)
+
+
+def _load_settings(shell: InteractiveShell) -> None:
+    configured = NbChat.instance(parent=shell)
+    if configured.parent is None:  # made before the extension was loaded
+        configured.parent = shell
+        configured.update_config(shell.config)
+    if configured not in shell.configurables:
+        shell.configurables.append(configured)
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Take out what `load` put in."""
+    for kind in ("line", "cell"):
+        known = shell.magics_manager.magics[kind]
+        for name in [name for name in known if isinstance(getattr(known[name], "__self__", None), ChatMagics)]:
+            del known[name]
+    for transformer in [found for found in shell.input_transformers_cleanup if isinstance(found, PromptTransformer)]:
+        shell.input_transformers_cleanup.remove(transformer)
+        shell.events.unregister("pre_run_cell", transformer.begin)
+        shell.events.unregister("post_run_cell", transformer.end)
+    shell.configurables[:] = [found for found in shell.configurables if not isinstance(found, NbChat)]

@@ -1,0 +1,83 @@
+"""Any provider, whoever wrote it, as one asynchronous stream of chunks.
+
+`create_async_generator` may be an async generator, a plain one, a coroutine that gives either, or return a
+string; what it yields may be strings, our own values, or objects of a library of its own (g4f's, say).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncGenerator, Iterable
+from typing import Any
+
+from nbchat.errors import ProviderError
+from nbchat.messages import Chunk, Finish, Messages, Notice, Reasoning, Usage
+from nbchat.providers.base import AsyncResult, provider_name
+from nbchat.providers.streams import Surrogates
+
+
+def is_ours(provider: Any) -> bool:
+    """Whether nbchat brings the provider itself, and so knows that it never blocks its loop."""
+    kind = provider if isinstance(provider, type) else type(provider)
+    return kind.__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
+def options_of(provider: Any) -> set[str] | None:
+    """The options that a provider takes by name; None if it takes any."""
+    parameters = inspect.signature(provider.create_async_generator).parameters.values()
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return {parameter.name for parameter in parameters} - {"self", "cls", "model", "messages"}
+
+
+async def chunks(provider: Any, model: str, messages: Messages, options: dict[str, Any]) -> AsyncGenerator[Chunk, None]:
+    """Ask a provider, and yield its reply as chunks whose text can be encoded."""
+    source = _values(provider.create_async_generator(model, messages, **options), provider_name(provider))
+    halves = Surrogates()
+    try:
+        async for value in source:
+            chunk = _chunk(value)
+            if not isinstance(chunk, str):
+                yield chunk
+            elif text := halves.decode(chunk):
+                yield text
+        if text := halves.flush():
+            yield text
+    finally:
+        await source.aclose()
+
+
+async def _values(result: Any, name: str) -> AsyncGenerator[object, None]:
+    """What a provider's result gives, one by one; whatever it holds open is closed at the end."""
+    if not isinstance(result, AsyncResult) and inspect.isawaitable(result):
+        result = await result
+    if isinstance(result, AsyncResult):
+        result = result.events()
+    try:
+        if isinstance(result, str):
+            yield result
+        elif hasattr(result, "__aiter__"):
+            async for value in result:
+                yield value
+        elif isinstance(result, Iterable) and not isinstance(result, bytes):
+            for value in result:
+                yield value
+        else:
+            kind = type(result).__name__
+            raise ProviderError(
+                f"gave a {kind}, which holds no reply",
+                provider=name,
+                advice="Its create_async_generator must yield strings.",
+            )
+    finally:
+        if close := getattr(result, "aclose", None):
+            await close()
+        elif close := getattr(result, "close", None):
+            close()
+
+
+def _chunk(value: object) -> Chunk:
+    """A value as a chunk; one of another library counts as its text, if it has a text of its own."""
+    if isinstance(value, str | Reasoning | Usage | Finish | Notice):
+        return value
+    return "" if type(value).__str__ is object.__str__ else str(value)

@@ -1,0 +1,134 @@
+"""What every test gets: no network beyond loopback, an empty home, no keys; and real shells, kernels and browsers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import IPython
+import pytest
+from browsers import MISSING, find_chromium
+from isolation import GUARD, isolated_environment
+from kernels import Kernel
+from shells import RaisingShell, fresh_shell, unpatched_asyncio
+
+from nbchat.chat import current
+from nbchat.config import NbChat
+
+sys.path.insert(0, str(GUARD))
+import network_guard  # noqa: E402 - it lies apart from the tests, for the processes that they start
+
+if TYPE_CHECKING:  # playwright and JupyterLab are needed by browser tests only
+    from labs import Lab, LabServer
+    from playwright.sync_api import Browser
+
+REAL_ENVIRONMENT = dict(os.environ)
+network_guard.install()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever drives a browser is a browser test."""
+    for item in items:
+        if "chromium" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(autouse=True)
+def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An environment without keys, proxies and the user's files; the test fails if it reached out of loopback."""
+    environment = isolated_environment(REAL_ENVIRONMENT, tmp_path_factory.mktemp("home"))
+    for name in os.environ.keys() - environment.keys():
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    network_guard.attempts.clear()
+    with unpatched_asyncio():
+        yield
+    assert not network_guard.attempts, f"reached out to {network_guard.attempts}"
+
+
+@pytest.fixture(autouse=True)
+def fresh_state() -> Iterator[None]:
+    """The notebook's conversation and the settings belong to the process; each test gets its own."""
+    yield
+    current.cache_clear()
+    NbChat.clear_instance()
+
+
+@pytest.fixture
+def shell() -> Iterator[RaisingShell]:
+    """A fresh IPython shell in this process, whose `run_cell` raises the cell's error."""
+    with fresh_shell() as shell:
+        yield shell
+
+
+@pytest.fixture
+def start_kernel(tmp_path: Path) -> Iterator[Callable[..., Kernel]]:
+    """A function that starts a kernel, with further environment variables as keyword arguments."""
+    with ExitStack() as running:
+
+        def start(**variables: str) -> Kernel:
+            kernel = Kernel(dict(os.environ) | variables, tmp_path)
+            running.callback(kernel.close)
+            return kernel
+
+        yield start
+
+
+@pytest.fixture
+def kernel(start_kernel: Callable[..., Kernel]) -> Kernel:
+    """A fresh kernel in its own process, in an empty directory."""
+    return start_kernel()
+
+
+@pytest.fixture
+def chromium() -> Iterator[Browser]:
+    """A browser that finds no host but this machine. Without one a test fails in CI, and says so elsewhere."""
+    path = find_chromium()
+    if path is None:
+        (pytest.fail if REAL_ENVIRONMENT.get("CI") else pytest.skip)(MISSING)
+    from playwright.sync_api import sync_playwright
+
+    # One Playwright a test: its loop stays "running" in this thread, and no async test could start after it.
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path,
+            chromium_sandbox=False,
+            args=["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def lab_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
+    """One JupyterLab for all browser tests, with a home of its own."""
+    from labs import LabServer
+
+    home = tmp_path_factory.mktemp("lab-home")
+    root = home / "notebooks"
+    root.mkdir()
+    server = LabServer(root, isolated_environment(REAL_ENVIRONMENT, home))
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def lab(lab_server: LabServer, chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """A page of JupyterLab and an empty folder for its notebooks; a picture of a failure goes to test-results."""
+    from labs import Lab
+
+    directory = lab_server.root / request.node.name.replace("/", "-")
+    directory.mkdir()
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    lab = Lab(lab_server, page, directory)
+    failures = request.session.testsfailed
+    yield lab
+    if request.session.testsfailed > failures:
+        page.screenshot(path=request.config.rootpath / "test-results" / f"{directory.name}.png")
+    lab.close()

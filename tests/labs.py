@@ -1,0 +1,175 @@
+"""JupyterLab in a browser: the server's process, and the page as a person uses it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import nbformat
+from network_guard import is_loopback
+from playwright.sync_api import ConsoleMessage, Locator, Page, Request, expect
+
+WAIT = 60.0
+"""Seconds until a test gives up on JupyterLab."""
+
+SETTINGS = {
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "notebook-extension/tracker": {"windowingMode": "none", "scrollPastEnd": False},
+    "docmanager-extension/plugin": {"autosave": False},
+}
+
+
+class LabServer:
+    """A JupyterLab on a port of loopback, with its notebooks in `root`."""
+
+    def __init__(self, root: Path, env: Mapping[str, str]) -> None:
+        self.root = root
+        self.token = secrets.token_hex(16)
+        for plugin, settings in SETTINGS.items():
+            file = Path(env["JUPYTER_CONFIG_DIR"], "lab/user-settings/@jupyterlab", f"{plugin}.jupyterlab-settings")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(settings))
+        self._log = (root.parent / "lab.log").open("w+")
+        self._process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.root_dir={root}"),
+                *("--ServerApp.ip=127.0.0.1", "--ServerApp.port=0", f"--IdentityProvider.token={self.token}"),
+                *("--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"),
+                *("--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"),
+                "--ServerApp.terminals_enabled=False",
+            ],
+            env=dict(env),
+            cwd=root,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+        self.url = self._wait(Path(env["JUPYTER_RUNTIME_DIR"], f"jpserver-{self._process.pid}.json"))
+
+    def api(self, path: str, method: str = "GET") -> Any:
+        """Ask the server's REST interface; the decoded answer."""
+        headers = {"Authorization": f"token {self.token}"}
+        request = urllib.request.Request(f"{self.url}api/{path}", method=method, headers=headers)
+        with urllib.request.urlopen(request, timeout=WAIT) as answer:
+            body = answer.read()
+        return json.loads(body) if body else None
+
+    def close(self) -> None:
+        """End the server and its kernels."""
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=WAIT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+    def _wait(self, info: Path) -> str:
+        deadline = time.monotonic() + WAIT
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                break
+            try:
+                self.url = json.loads(info.read_text())["url"]
+                self.api("status")
+            except (OSError, ValueError):  # not written, half written, or not listening yet
+                time.sleep(0.1)
+            else:
+                return self.url
+        self._log.seek(0)
+        raise AssertionError(f"JupyterLab did not start:\n{self._log.read()}")
+
+
+class Lab:
+    """One page of JupyterLab with one notebook."""
+
+    def __init__(self, server: LabServer, page: Page, directory: Path) -> None:
+        self.server = server
+        self.page = page
+        self.directory = directory
+        """Where this test's notebooks are."""
+        self.errors: list[str] = []
+        """What the page wrote to its console as an error, and exceptions that nothing caught."""
+        self.outside: list[str] = []
+        """Addresses beyond loopback that the page asked for."""
+        page.on("console", self._note_console)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("request", self._note_request)
+
+    def open(self, cells: Sequence[str] = (), name: str = "test.ipynb") -> None:
+        """Write a notebook of these code cells, unless the file is there, open it, and wait for its kernel."""
+        file = self.directory / name
+        if not file.exists():
+            kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}  # else Lab asks for one
+            code = [nbformat.v4.new_code_cell(cell) for cell in cells]
+            nbformat.write(nbformat.v4.new_notebook(metadata=kernel, cells=code), file)
+        path = file.relative_to(self.server.root).as_posix()
+        self.page.goto(f"{self.server.url}lab/tree/{path}?token={self.server.token}&reset", timeout=WAIT * 1000)
+        self._until("window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
+
+    def cell(self, index: int) -> Locator:
+        """The cell's element."""
+        return self.page.locator(".jp-Notebook:visible .jp-Cell").nth(index)
+
+    def output(self, index: int) -> Locator:
+        """The element that holds the cell's outputs."""
+        return self.cell(index).locator(".jp-OutputArea").first
+
+    def command(self, name: str, *, wait: bool = True) -> None:
+        """Execute one of JupyterLab's commands, such as `notebook:run-all-cells`; `wait` for it to be done."""
+        self.page.evaluate(
+            """name => {
+                window.commandDone = false;
+                jupyterapp.commands.execute(name).finally(() => { window.commandDone = true; });
+            }""",
+            name,
+        )
+        if wait:
+            self.wait()
+
+    def run(self, index: int, *, wait: bool = True) -> None:
+        """Select the cell and run it."""
+        self.page.evaluate("index => { jupyterapp.shell.currentWidget.content.activeCellIndex = index; }", index)
+        self.command("notebook:run-cell", wait=wait)
+
+    def run_all(self, *, wait: bool = True) -> None:
+        """Run All Cells."""
+        self.command("notebook:run-all-cells", wait=wait)
+
+    def wait(self) -> None:
+        """Wait until the command that was executed last is done: for a run, until its cells have ended."""
+        self._until("window.commandDone")
+
+    def save(self) -> Any:
+        """Save the notebook; what is in the file then."""
+        self.command("docmanager:save")
+        path = self.page.evaluate("jupyterapp.shell.currentWidget.context.path")
+        return nbformat.read(self.server.root / path, as_version=4)
+
+    def close(self) -> None:
+        """Stop the kernels that this page started."""
+        for session in self.server.api("sessions"):
+            self.server.api(f"sessions/{session['id']}", method="DELETE")
+
+    def _until(self, expression: str) -> None:
+        self.page.wait_for_function(f"() => {expression}", timeout=WAIT * 1000)
+
+    def _note_console(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.errors.append(message.text)
+
+    def _note_request(self, request: Request) -> None:
+        address = urlsplit(request.url)
+        if address.scheme in ("http", "https", "ws", "wss") and not is_loopback(address.hostname):
+            self.outside.append(request.url)
+
+
+__all__ = ["Lab", "LabServer", "expect"]
