@@ -14,12 +14,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import uuid4
 
-from IPython.display import display, update_display
-
 from nbchat.chat import Reply
 from nbchat.errors import ReplyInterrupted
 from nbchat.loop import TICK, Worker
-from nbchat.notebook import cell_id, in_kernel, shell
+from nbchat.notebook import cell_id, in_kernel, publisher
 
 _REST = 5
 """A frame that took t seconds to draw is followed by t × _REST seconds without one."""
@@ -80,6 +78,7 @@ class CellView:
         self._sealed = ""
         self._look = look
         self._id = uuid4().hex
+        self._publish = publisher().publish  # this cell's: a later one's may be captured
         self._drawn: object = None
         self._not_before = 0.0
 
@@ -91,10 +90,8 @@ class CellView:
             return
         bundle = self._bundle(reply, ended)
         metadata = {"nbchat": _metadata(reply)}
-        if self._drawn is None:
-            display(bundle, metadata=metadata, raw=True, display_id=self._id)
-        else:
-            update_display(bundle, metadata=metadata, raw=True, display_id=self._id)
+        update = self._drawn is not None
+        self._publish(bundle, metadata=metadata, transient={"display_id": self._id}, update=update)
         self._drawn = state
         spent = time.monotonic() - now
         self._not_before = now + spent + max(spent * _REST, len(bundle.get("text/html", "")) / _BYTES_A_SECOND)
@@ -180,8 +177,7 @@ def _view(look: Look) -> View:
     """The view that suits where output goes."""
     if not in_kernel():
         return TextView(look)
-    publisher = getattr(shell(), "display_pub", None)
-    return Captured(look) if type(publisher).__name__ == "CapturingDisplayPublisher" else CellView(look)
+    return Captured(look) if type(publisher()).__name__ == "CapturingDisplayPublisher" else CellView(look)
 
 
 def _interrupted(reply: Reply, view: View) -> ReplyInterrupted:

@@ -27,6 +27,11 @@ def in_kernel() -> bool:
     return getattr(shell(), "kernel", None) is not None
 
 
+def publisher() -> Any:
+    """Where displays of the cell that runs go: the kernel's display publisher, or what captures for it."""
+    return getattr(shell(), "display_pub", None)
+
+
 def _request() -> dict[str, Any]:
     """The message that asked for the execution under way; empty outside a kernel."""
     kernel = getattr(shell(), "kernel", None)

@@ -22,7 +22,7 @@ import re
 from collections import ChainMap
 from collections.abc import MutableMapping, Sequence
 from functools import cache
-from itertools import accumulate, islice
+from itertools import accumulate, groupby, islice
 from typing import Any, NamedTuple
 
 import nh3
@@ -33,8 +33,8 @@ from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from markdown_it.utils import OptionsDict
-from pygments.lexers import get_all_lexers, get_lexer_by_name
-from pygments.token import STANDARD_TYPES
+from pygments.lexers import get_all_lexers, get_lexer_by_name  # type: ignore[import-untyped]  # it has no types
+from pygments.token import STANDARD_TYPES  # type: ignore[import-untyped]  # likewise
 
 LIMIT = 200_000
 """How many characters a reply may have to be shown as markdown; a longer one is shown as plain text."""
@@ -43,10 +43,9 @@ _LONGEST_PARAGRAPH = 20_000
 """A paragraph or table cell with more characters is text without markup: nobody wrote it to be read,
 and markdown-it can take a time that grows with the square of it."""
 _LONGEST_CODE = 50_000
-_LONGEST_FORMULA = 5_000
 _DEEPEST = 50
 """Levels of nested blocks (a list in a list is two) and of braces in a formula."""
-_MOST_CELLS = 20_000
+_SPARE_CELLS = 200
 _PLAIN_PIECE = 2_000
 _PER_CHARACTER = 50
 """`Live` renders at most so many characters for each one that comes, however the text is cut."""
@@ -79,7 +78,7 @@ def render(text: str) -> str:
 
 def caption(text: str) -> str:
     """One small line below a reply, as it is: no markdown, no formulas."""
-    return _page(f"<p><small>{html.escape(_tidy(text), quote=False)}</small></p>\n")
+    return _page(f"<p><small>{_escape(_tidy(text))}</small></p>\n")
 
 
 class Live:
@@ -193,7 +192,7 @@ def _page(body: str) -> str:
 
 def _plain(text: str) -> str:
     # a parser of HTML drops the first newline in <pre>
-    return f"<pre>\n{html.escape(_tidy(text), quote=False)}</pre>\n" if text else ""
+    return f"<pre>\n{_escape(_tidy(text))}</pre>\n" if text else ""
 
 
 def _too_long() -> str:
@@ -214,9 +213,10 @@ def _html(tokens: Sequence[Token], env: Environment) -> str:
 
 _CODE_CLASSES = set(STANDARD_TYPES.values()) - {"", "n", "w", "err", "esc", "x"}
 """Without those that say nothing, and without errors: code is written by halves while it streams."""
-_TAGS = set("p h3 h4 h5 h6 ul ol li blockquote pre code em strong s hr br table thead tbody tr th td a span div small".split())
 _ALIGNED = {"style": {f"text-align:{side}" for side in ("left", "center", "right", "start")}}
-_DIRECTED = ("p", "h3", "h4", "h5", "h6", "ul", "ol", "blockquote", "table")
+_DIRECTED = {"p", "h3", "h4", "h5", "h6", "ul", "ol", "blockquote", "table"}
+_TAGS = _DIRECTED | {"li", "pre", "hr", "div", "thead", "tbody", "tr", "th", "td"}
+_TAGS |= {"a", "br", "code", "em", "s", "small", "span", "strong"}
 _VALUES: dict[str, dict[str, set[str]]] = {
     **{tag: {"dir": {"auto"}} for tag in _DIRECTED},
     "div": {"class": {"highlight", _MATH}},
@@ -243,13 +243,15 @@ def _clean(body: str) -> str:
 
 
 class _Markdown(MarkdownIt):
-    def validateLink(self, url: str) -> bool:  # noqa: N802 - markdown-it's name
+    def validateLink(self, url: str) -> bool:
         return True  # `_show_links` decides, and keeps the words of a link that leads nowhere
 
 
 @cache
 def _markdown() -> MarkdownIt:
-    markdown = _Markdown("commonmark", {"html": False, "maxNesting": _DEEPEST}, renderer_cls=_Renderer)
+    markdown = _Markdown(
+        "commonmark", {"html": False, "maxNesting": _DEEPEST, "store_labels": True}, renderer_cls=_Renderer
+    )
     markdown.enable(["table", "strikethrough"])
     markdown.core.ruler.at("inline", _parse_inline)
     markdown.core.ruler.before("inline", "tasks", _mark_tasks)
@@ -273,14 +275,19 @@ def _parse_inline(state: StateCore) -> None:
 
 
 def _table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """A table, unless its empty cells would be very many: three characters a row can make a thousand cells."""
-    if not table(state, start, end, True):
-        return False
-    last = start
-    while last < end and not state.isEmpty(last):
-        last += 1
+    found = table(state, start, end, True)
+    return found and (silent or table(state, start, _end_of_table(state, start, end), False))
+
+
+def _end_of_table(state: StateBlock, start: int, end: int) -> int:
+    """Where too many cells would be made up: a row of one character can stand for a thousand empty ones."""
     columns = state.src.count("|", state.bMarks[start], state.eMarks[start])
-    return (last - start) * columns <= _MOST_CELLS and (silent or table(state, start, end, False))
+    spare = _SPARE_CELLS + columns
+    for line in range(start + 2, end):
+        spare -= max(0, columns - state.src.count("|", state.bMarks[line], state.eMarks[line]))
+        if spare < 0 or state.isEmpty(line):
+            return line
+    return end
 
 
 _LINE_BREAK = re.compile(r"<br[ \t]*/?>", re.IGNORECASE)
@@ -335,36 +342,226 @@ def _push_link(state: StateInline, address: str) -> None:
 
 # Formulas
 
-
-_DOLLAR = re.compile(r"\$(?!\s)((?:[^\\$]|\\.){1,%d}+)(?<!\s)\$(?!\d)" % _LONGEST_FORMULA, re.DOTALL)
-_DOLLARS = re.compile(r"\$\$((?:[^\\$]|\\.|\$(?!\$)){1,%d}+)\$\$" % _LONGEST_FORMULA, re.DOTALL)
-_PAREN = re.compile(r"\\\(((?:[^\\]|\\[^()]){1,%d}+)\\\)" % _LONGEST_FORMULA, re.DOTALL)
-_BRACKET = re.compile(r"\\\[((?:[^\\]|\\[^][]){1,%d}+)\\\]" % _LONGEST_FORMULA, re.DOTALL)
-_PROSE = re.compile(r"[^\\^_={}+*/<>|&]*(?:[A-Za-z]{2,}[^A-Za-z\\^_={}+*/<>|&]+|\d[^\w\\^_={}+*/<>|&]*\s)[A-Za-z]{2}")
+_CLOSING = {"$": "$", "$$": "$$", "\\(": "\\)", "\\[": "\\]"}
+_INLINE = {
+    "$": re.compile(r"\$(?!\s)((?:[^\\$]|\\.){1,5000}+)(?<!\s)\$(?!\d)", re.DOTALL),
+    "$$": re.compile(r"\$\$((?:[^\\$]|\\.|\$(?!\$)){1,5000}+)\$\$", re.DOTALL),
+    "\\(": re.compile(r"\\\(((?:[^\\]|\\[^()]){1,5000}+)\\\)"),
+    "\\[": re.compile(r"\\\[((?:[^\\]|\\[^][]){1,5000}+)\\\]"),
+}
+_BLOCK = {  # no blank lines; the last group is empty where the text ends before the formula does
+    "$$": re.compile(
+        r"\$\$((?:[^\\$\n]|\\(?:[^\n]|(?=\n|\Z))|\$(?!\$)|\n(?![ \t]*\n)){0,5000}+)(\$\$[ \t]*(?:\n|\Z)|\Z)"
+    ),
+    "\\[": re.compile(r"\\\[((?:[^\\\n]|\\(?:[^][\n]|(?=\n|\Z))|\n(?![ \t]*\n)){0,5000}+)(\\\][ \t]*(?:\n|\Z)|\Z)"),
+}
+_COMMAND = re.compile(r"\\([A-Za-z]+|.)", re.DOTALL)
 _UNSAFE = re.compile(
-    r"""\\(?:
-        href | url | class | style | cssId | data | html\w* | tex-?html | unicode | require | includegraphics
-      | texttip | mathtip | toggle | mmlToken | bbox | set[oO]ptions | mathtoolsset | label | (?:eq)?ref
-      | [egx]?def | (?:g?let | futurelet) | (?:re)?new\w+ | provide\w+ | Newextarrow | Declare\w+ | definecolor | csname
-    )(?![A-Za-z]) | \\begin\s*\{\s*(?:html|tex-html) | \\[()[\]](?<!\\\\.)""",
-    re.VERBOSE,
+    r"[][()]|href|url|class|style|cssId|data|unicode|require|includegraphics|texttip|mathtip|toggle|mmlToken|bbox"
+    r"|set[oO]ptions|mathtoolsset|label|ref|eqref|[egx]?def|let|futurelet|csname"
+    r"|(?:html|newcommand|renewcommand|newenvironment|renewenvironment|provide|define|Declare|New).*"
 )
-"""What makes MathJax run, fetch, style or point at something, or change what later formulas on the page mean."""
+"""Commands by which MathJax runs, fetches, styles or points at something, or changes what later formulas mean."""
+_UNSAFE_PART = re.compile(r"\\begin\s*\{\s*(?:html|tex-html)")
+_MATHEMATICS = re.compile(r"[\\^_={}+*/<>|&]")
+_PROSE = re.compile(r"[^\W\d_]{2,}[\W\d_]+[^\W\d_]{2,}|\d\W*\s[^\W\d_]{2,}")
 
 
 def _math_inline(state: StateInline, silent: bool) -> bool:
-    found = _formula(state.src, state.pos, state.posMax)
-    if not found:
+    mark = state.src[state.pos : min(state.pos + 2, state.posMax)]
+    mark = mark if mark in _INLINE else mark[:1]
+    found = _INLINE[mark].match(state.src, state.pos, state.posMax) if mark in _INLINE else None
+    if not found or not found[1].strip() or (mark[0] == "$" and _is_money(found)):
         return False
     if not silent:
         token = state.push("math_inline", "", 0)
-        token.content, token.markup = found[1].strip(), found[0]
+        token.content, token.markup = found[1].strip(), mark
     state.pos = found.end()
     return True
 
 
-def _formula(text: str, start: int, end: int) -> re.Match[str] | None:
-    pattern = {"$": _DOLLAR, "$$": _DOLLARS, "\\(": _PAREN, "\\[": _BRACKET}
-    mark = text[start : start + 2]
-    found = pattern[mark].match(text, start, end) if mark in pattern else None
-    return found
+def _is_money(found: re.Match[str]) -> bool:
+    """Whether dollar signs, and what is between them, are prices or names of variables in prose."""
+    before, after = found.string[found.start() - 1 : found.start()], found.string[found.end() : found.end() + 1]
+    if before.isascii() and before.isalnum():
+        return True
+    if after.isascii() and after.isalnum() and found[1][-1] in "/:-_.,=(":
+        return True
+    return _is_prose(found[1])
+
+
+def _is_prose(tex: str) -> bool:
+    return not _MATHEMATICS.search(tex) and bool(_PROSE.search(tex))
+
+
+def _math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """A formula on lines of its own, without blank lines; while the reply streams it may still be open."""
+    position = state.bMarks[start] + state.tShift[start]
+    mark = state.src[position : position + 2]
+    if mark not in _BLOCK or state.is_code_block(start):
+        return False
+    found = _BLOCK[mark].match(state.src, position)
+    if not found or not (_is_open(state, found) or _is_whole(found)):
+        return False
+    last = _line_at(state, start, end, len(state.src.rstrip()) if not found[2] else found.end(1))
+    if last is None or silent:
+        return last is not None
+    token = state.push("math_block" if found[2] else "math_open", "", 0)
+    token.map = [start, last + 1]
+    token.markup = mark
+    token.content = state.getLines(start, last + 1, state.blkIndent, False).strip()
+    state.line = last + 1
+    return True
+
+
+def _is_open(state: StateBlock, found: re.Match[str]) -> bool:
+    return not found[2] and "open" in state.env
+
+
+def _is_whole(found: re.Match[str]) -> bool:
+    return bool(found[2] and found[1].strip()) and not _is_prose(found[1])
+
+
+def _line_at(state: StateBlock, start: int, end: int, position: int) -> int | None:
+    """The line of a position, unless a line on the way there is not of the block that is being read."""
+    line = start
+    while state.eMarks[line] < position:
+        line += 1
+        if line >= end or state.sCount[line] < state.blkIndent:
+            return None
+    return line
+
+
+def _is_safe(tex: str) -> bool:
+    if any(_UNSAFE.fullmatch(command) for command in _COMMAND.findall(tex)):
+        return False
+    depths = accumulate((character == "{") - (character == "}") for character in tex)
+    return not _UNSAFE_PART.search(tex) and max(depths, default=0) <= _DEEPEST
+
+
+def _formula(token: Token) -> str:
+    """The text that MathJax takes for a formula; an empty string if it had better not."""
+    if not _is_safe(token.content):
+        return ""
+    opening, closing = ("\\[", "\\]") if token.markup in ("$$", "\\[") else ("\\(", "\\)")
+    return _escape(f"{opening}{token.content}{closing}")
+
+
+# What markdown-it has understood, made ready for nh3
+
+
+def _mark_tasks(state: StateCore) -> None:
+    for item, paragraph, token in zip(state.tokens, state.tokens[1:], state.tokens[2:], strict=False):
+        if (item.type, paragraph.type) == ("list_item_open", "paragraph_open"):
+            box = {"[ ] ": "☐ ", "[x] ": "☑ ", "[X] ": "☑ "}.get(token.content[:4])
+            token.content = box + token.content[4:] if box else token.content
+
+
+def _dress(state: StateCore) -> None:
+    by_reference = _HEAD_START + len(state.src)
+    for token in state.tokens:
+        if token.type == "inline":
+            by_reference -= _show_links(token, by_reference)
+        elif token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(int(token.tag[1]) + 2, 6)}"
+        elif token.type in ("th_open", "td_open") and not token.attrs:
+            token.attrs = {"style": "text-align:start"}  # JupyterLab aligns cells right, for data frames
+        if token.level == 0 and token.nesting == 1:
+            token.attrSet("dir", "auto")
+
+
+def _show_links(token: Token, most: int) -> int:
+    """Keep links that lead to the web or to an address of mail; of others, and of images, the words.
+
+    Returns:
+        How many characters the addresses of links by reference have. Past `most`, only the words are kept:
+        one long definition and many short links would make very much of a short text.
+    """
+    shown: list[Token] = []
+    within: list[bool] = []
+    spent = 0
+    for child in token.children or []:
+        if child.type == "link_open":
+            href = str(child.attrs.get("href", ""))
+            spent += len(href) if "label" in child.meta else 0
+            child.attrs, child.hidden = {"href": href}, not _ADDRESS.match(href) or spent > most
+            within.append(child.hidden)
+        elif child.type == "link_close":
+            child.hidden = within.pop()
+        if child.type == "image":
+            shown += _image_as_link(child, inside=bool(within))
+        else:
+            shown.append(child)
+    token.children = shown
+    return spent
+
+
+def _image_as_link(image: Token, *, inside: bool) -> list[Token]:
+    """Images are not fetched: an address in a reply can tell somebody what stands beside it."""
+    text = Token("text", "", 0, content=f"🖼 {image.content.strip() or 'image'}")
+    href = str(image.attrs.get("src", ""))
+    if inside or "label" in image.meta or not _ADDRESS.match(href):
+        return [text]
+    return [Token("link_open", "a", 1, attrs={"href": href}), text, Token("link_close", "a", -1)]
+
+
+class _Renderer(RendererHTML):
+    def fence(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Environment) -> str:
+        return _code(tokens[idx].content, tokens[idx].info)
+
+    def code_block(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Environment) -> str:
+        return _code(tokens[idx].content)
+
+    def math_inline(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Environment) -> str:
+        token = tokens[idx]
+        if formula := _formula(token):
+            return f'<span class="{_MATH}">{formula}</span>'
+        return f"<code>{_escape(token.markup + token.content + _CLOSING[token.markup])}</code>"
+
+    def math_block(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Environment) -> str:
+        token = tokens[idx]
+        inner = Token("", "", 0, content=token.content[2:-2].strip(), markup=token.markup)
+        if formula := _formula(inner):
+            return f'<div class="{_MATH}">{formula}</div>\n'
+        return _code(token.content)
+
+    def math_open(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Environment) -> str:
+        return _code(tokens[idx].content)
+
+
+# Code
+
+_LANGUAGE = re.compile(r"[\s{.]*([\w+#-]+)")
+
+
+def _code(code: str, info: str = "") -> str:
+    word = _LANGUAGE.match(info)
+    lexer = _lexers().get(word[1].lower()) if word else None
+    body = _coloured(code, lexer) if lexer and len(code) <= _LONGEST_CODE else _escape(code)
+    return f'<div class="highlight"><pre><code>{body}</code></pre></div>\n'
+
+
+@cache
+def _lexers() -> dict[str, str]:
+    """The names of languages; only pygments' own, since looking for others in the environment takes its time."""
+    return {alias.lower(): alias for _, aliases, _, _ in get_all_lexers(plugins=False) for alias in aliases}
+
+
+def _coloured(code: str, language: str) -> str:
+    spans = []
+    tokens = get_lexer_by_name(language, stripnl=False).get_tokens(code)
+    for name, group in groupby(tokens, key=lambda token: _class_of(token[0])):
+        text = _escape("".join(text for _, text in group))
+        spans.append(f'<span class="{name}">{text}</span>' if name else text)
+    return "".join(spans)
+
+
+@cache
+def _class_of(kind: Any) -> str:
+    while kind not in STANDARD_TYPES:
+        kind = kind.parent
+    return STANDARD_TYPES[kind] if STANDARD_TYPES[kind] in _CODE_CLASSES else ""
+
+
+def _escape(text: str) -> str:
+    return html.escape(text, quote=False)

@@ -1,8 +1,8 @@
-"""A server made of bare sockets, which misbehaves byte by byte as its script says.
+"""A server made of bare sockets, which misbehaves byte by byte as its scripts say.
 
-A script is an `async def script(peer, request)` that is run once per request, with the connection
-and what was asked; when it returns, the connection is closed, unless it returns `KEEP`. With several
-scripts the first request gets the first, and so on; the last one answers all further requests.
+A script is an `async def script(peer, asked)` that is run for one request, with the connection and what was
+asked. When it returns, the connection is closed, unless it returns `KEEP`. Of several scripts the first request
+gets the first, and so on; the last one answers all further requests.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 KEEP = "keep"
 """What a script returns so that the connection stays open for the next request."""
@@ -21,15 +21,14 @@ END = b"0\r\n\r\n"
 """The end of a chunked body."""
 
 
-def head(status: int = 200, *headers: str, length: int | None = None, reason: str = "Whatever") -> bytes:
-    """A response's head; its body is chunked unless `length` says how long it is (-1: until the close)."""
-    framing = "transfer-encoding: chunked" if length is None else f"content-length: {length}"
-    lines = [f"HTTP/1.1 {status} {reason}", *headers, *([framing] if length != -1 else [])]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n"
+def head(status: int = 200, *headers: str, length: int | None = None) -> bytes:
+    """A response's head. Its body is chunked unless `length` says how long it is (-1: until the connection ends)."""
+    framing = ["transfer-encoding: chunked"] if length is None else [f"content-length: {length}"] if length >= 0 else []
+    return "\r\n".join([f"HTTP/1.1 {status} Whatever", *headers, *framing, "", ""]).encode()
 
 
 def whole(status: int, body: bytes, *headers: str) -> bytes:
-    """A whole response with its length."""
+    """A whole response, with its length."""
     return head(status, *headers, length=len(body)) + body
 
 
@@ -52,20 +51,21 @@ class Asked:
 
 
 class Peer:
-    """The client's end of one connection, as a script sees it."""
+    """The client at the other end of one connection, as a script sees it."""
 
     def __init__(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.number = number
         self.reader = reader
         self.writer = writer
+        self.is_gone = asyncio.Event()
 
     async def send(self, *pieces: bytes) -> None:
-        """Send the pieces, each as a packet of its own as far as the system lets us."""
+        """Send the pieces, each in a packet of its own."""
         for piece in pieces:
             self.writer.write(piece)
             await self.writer.drain()
             if len(pieces) > 1:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # lets a client on the same loop read this one first
 
     def reset(self) -> None:
         """Drop the connection with a reset instead of an end."""
@@ -80,15 +80,16 @@ class Peer:
                 pass
         except ConnectionError:
             pass  # a reset is a drop too
+        self.is_gone.set()
 
-    async def head(self, number: int) -> Asked | None:
+    async def head(self) -> Asked | None:
         """Read a request's head; None once the client has gone."""
         try:
             lines = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[:-2]
         except (asyncio.IncompleteReadError, ConnectionError):
             return None
         headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines[1:])]
-        return Asked(number, lines[0], headers)
+        return Asked(self.number, lines[0], headers)
 
     async def body(self, asked: Asked) -> None:
         """Read the request's body."""
@@ -98,35 +99,34 @@ class Peer:
 Script = Callable[[Peer, Asked], Awaitable[object]]
 
 
-@dataclass
 class RawServer:
-    """The server; use it as `async with RawServer(script, …) as server`.
+    """The server, for `async with RawServer(script, …) as server`.
 
     Args:
         scripts: What to do with each request; the last one is for all further requests.
         context: A TLS context, for a server of https.
-        early: Run the script when the head has come, before the body is read.
+        early: Run a script when the head has come, before the body is read.
+
+    Attributes:
+        asked: The requests so far.
+        peers: The connections so far.
     """
 
-    scripts: tuple[Script, ...]
-    context: ssl.SSLContext | None = None
-    early: bool = False
-    asked: list[Asked] = field(default_factory=list)
-    connections: int = 0
-    port: int = 0
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
-
     def __init__(self, *scripts: Script, context: ssl.SSLContext | None = None, early: bool = False) -> None:
-        self.scripts, self.context, self.early = scripts, context, early
-        self.asked, self._tasks = [], set()
-        self.drops: asyncio.Queue[int] = asyncio.Queue()
+        self.asked: list[Asked] = []
+        self.peers: list[Peer] = []
+        self.port = 0
+        self._scripts = scripts
+        self._context = context
+        self._early = early
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
-        return f"{'https' if self.context else 'http'}://127.0.0.1:{self.port}"
+        return f"{'https' if self._context else 'http'}://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> RawServer:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=self.context, limit=1 << 26)
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=self._context)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -137,21 +137,21 @@ class RawServer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def dropped(self) -> None:
-        """Wait until a client has dropped a connection whose script waits for that."""
-        await self.drops.get()
+        """Return once the client has dropped its last connection, for which the script must wait (`gone`)."""
+        await self.peers[-1].is_gone.wait()
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        task = asyncio.ensure_future(self._serve(Peer(self.connections, reader, writer)))
+        self.peers.append(Peer(len(self.peers), reader, writer))
+        task = asyncio.create_task(self._serve(self.peers[-1]))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, peer: Peer) -> None:
         try:
-            while asked := await peer.head(peer.number):
-                if not self.early:
+            while asked := await peer.head():
+                if not self._early:
                     await peer.body(asked)
-                script = self.scripts[min(len(self.asked), len(self.scripts) - 1)]
+                script = self._scripts[min(len(self.asked), len(self._scripts) - 1)]
                 self.asked.append(asked)
                 if await script(peer, asked) is not KEEP:
                     break
@@ -159,4 +159,3 @@ class RawServer:
             pass  # the client may go at any time
         finally:
             peer.writer.close()
-            self.drops.put_nowait(peer.number)

@@ -89,16 +89,22 @@ class ChatCompletions(LineDecoder):
         data = event.data.strip()
         if data == "[DONE]":
             self.done = True
-        elif data and event.name != "ping":
-            yield from self._value(self._value_of(event), event.name)
+        elif data and event.name != "ping" and not self.done:
+            yield from self._data(event.name, data)
 
-    def _value_of(self, event: Event) -> Any:
+    def _data(self, name: str, data: str) -> Iterator[Chunk]:
         try:
-            return read_json(event.data)
+            value = read_json(data)
         except ValueError:
-            if event.name == "error":
-                raise ErrorEvent(event.data) from None
-            raise WrongBody("sent an event that is not JSON", event.data) from None
+            if name == "error":
+                raise ErrorEvent(data) from None
+            if "\n" not in data:
+                raise WrongBody("sent an event that is not JSON", data) from None
+        else:
+            yield from self._value(value, name)
+            return
+        for line in data.split("\n"):  # a server that leaves out the blank lines between its events
+            yield from self._event(Event(name, line))
 
     def _value(self, value: Any, name: str = "") -> Iterator[Chunk]:
         if isinstance(value, list) and len(value) == 1:  # so Gemini wraps its errors

@@ -11,7 +11,7 @@ import base64
 import json
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -247,16 +247,26 @@ class Failures:
     ) -> ProviderError:
         return kind(redact(what, self._secrets), provider=self._who(with_port), advice=advice, **facts)
 
-    def status(self, status: int, body: bytes, retry_after: str | None = None) -> tuple[ProviderError, str]:
+    def status(self, status: int, body: bytes, headers: Mapping[str, str]) -> tuple[ProviderError, str]:
         """The error for an answer with this status, and what to tell the user while it is tried again, if it is."""
+        if 300 <= status < 400:
+            target = shorten(authority(headers.get("location", "")), 60) or "another page"
+            what = f"answered {status}: a redirect to {target}, which is not followed"
+            return self._error(ProviderError, what, "Check the base URL.", status=status), ""
         words = read_body(body)
         said = redact(words.message, self._secrets)[:LONGEST_WORDS]
-        what = f"answered {status}: {said or _phrase(status)}"
-        kind = kind_of(status, words) if status != 407 else ConnectionFailed
-        wait = seconds_to_wait(retry_after)
+        kind = kind_of(status, words)
+        wait = seconds_to_wait(headers.get("retry-after"))
         advice = self._advice(kind, status, words, wait)
+        what = f"answered {status}: {said or _phrase(status)}"
         error = self._error(kind, what, advice, status=status, retry_after=wait, said=said)
         return error, retry_reason(error, words)
+
+    def proxy_status(self, status: int) -> tuple[ProviderError, str]:
+        """The same, for a proxy that answered this instead of making a connection."""
+        what = f"could not be reached: the proxy answered {status} ({_phrase(status)})"
+        advice = _ADVICE[407] if status == 407 else "Check the proxy."
+        return self.connection(what, advice, status=status), RETRIED.get(status, "")
 
     def event(self, payload: Any) -> ProviderError:
         """The error that a server reported inside a body."""
@@ -265,7 +275,9 @@ class Failures:
         code = f" ({words.code or words.type})" if words.code or words.type else ""
         kind = kind_of(words.status, words)
         advice = self._advice(kind, words.status, words, None)
-        return self._error(kind, f"reported an error{code}: {said or 'it does not say which'}", advice, status=words.status, said=said)
+        return self._error(
+            kind, f"reported an error{code}: {said or 'it does not say which'}", advice, status=words.status, said=said
+        )
 
     def _advice(self, kind: type[ProviderError], status: int | None, words: Words, wait: float | None) -> str:
         key = shorten(self._request.key_variable, 40)
@@ -281,16 +293,11 @@ class Failures:
             return _LESS
         return _ADVICE.get(status or 0, "Try again later." if kind is RateLimitError or status in RETRIED else "")
 
-    def redirect(self, status: int, target: str) -> ProviderError:
-        """A redirect that is not followed."""
-        what = f"answered {status}, a redirect to {authority(target) or 'another page'}, which is not followed"
-        return self._error(ProviderError, what, "Check the base URL.", status=status)
-
-    def wrong_body(self, problem: WrongBody) -> ProviderError:
-        """A body that is no reply in the provider's format."""
+    def wrong_body(self, problem: WrongBody, begun: bool) -> ProviderError:
+        """A body that is no reply in the provider's format; `begun` if it began like one."""
         said = redact(problem.excerpt, self._secrets)
         what = f"{problem.reason}: {said!r}" if said else problem.reason
-        return self._error(ProviderError, what, "Check the base URL.", said=said)
+        return self._error(ProviderError, what, "" if begun else "Check the base URL.", said=said)
 
     def cut_off(self, what: str) -> ProviderError:
         """A reply that ended in the middle."""
@@ -306,13 +313,16 @@ class Failures:
         advice = "Give it longer with `--timeout SECONDS` (`timeout=` in Python)."
         return self._error(ConnectionFailed, f"sent nothing for {limit:g} s", advice, with_port=True)
 
-    def connection(self, what: str, advice: str = "") -> ProviderError:
+    def refused_connection(self) -> ProviderError:
+        """Nobody listens there."""
+        local = is_local(self._request.url)
+        return self.connection("refused the connection", "Is the server running?" if local else "Check the base URL.")
+
+    def connection(self, what: str, advice: str = "Try again later.", **facts: Any) -> ProviderError:
         """There is no connection, or it broke before anything came."""
         if self._proxy and is_local(self._request.url):
             advice = "To reach this machine without the proxy, set NO_PROXY=localhost,127.0.0.1."
-        elif not advice and is_local(self._request.url):
-            advice = "Is the server running?"
-        return self._error(ConnectionFailed, what, advice, with_port=True)
+        return self._error(ConnectionFailed, what, advice, with_port=True, **facts)
 
 
 def _phrase(status: int) -> str:

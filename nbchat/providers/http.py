@@ -1,12 +1,12 @@
-"""The network: one POST per reply, whose body is fed to a decoder piece by piece. The only user of aiohttp's client.
+"""The network: one POST per reply, whose answer is fed to a decoder piece by piece.
 
-`stream` makes attempts until one has given a chunk. An attempt sends the request (`_answered`), reads the answer
-(`_Answer`) and decodes it; whatever goes wrong in one ends up in `_explain`, the one place where the exceptions
-of aiohttp and of the decoders become those of `nbchat.errors`. The words of the errors are in
-`nbchat.providers.failures`, proxies and URLs in `addresses`, compressed bodies in `compression`.
+`stream` makes attempts until one of them has given a chunk. An attempt sends the request (`_answered`), reads the
+answer (`_Answer`) and decodes it. Whatever goes wrong ends up in `_explain`, the one place where the exceptions of
+aiohttp and of the decoders become those of `nbchat.errors`. Connections and proxies are the business of `sessions`,
+the words of the errors that of `failures`.
 
-Time is limited by silence, not in total: `_Patience` runs down while a server is waited for, and starts anew
-with each sign of life that the decoder sees.
+Time is limited by silence, not in total: a `Patience` runs down while a server is waited for, and is renewed by
+each sign of life that the decoder sees.
 """
 
 from __future__ import annotations
@@ -14,21 +14,26 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import ExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, TypeVar, cast
-from urllib.parse import unquote, urljoin, urlsplit
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack, aclosing, asynccontextmanager, suppress
+from errno import ECONNREFUSED, ECONNRESET
+from functools import cached_property
+from ssl import SSLError
+from typing import Any, cast
+from urllib.parse import urljoin
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpProcessingError, StreamWriter
 
 from nbchat.errors import ProviderError, UsageProblem
 from nbchat.messages import Chunk, Notice
-from nbchat.providers.addresses import SOCKS, authority, check, proxy_for, same_origin
+from nbchat.providers.addresses import authority, same_origin
 from nbchat.providers.base import Request, shared_loop
-from nbchat.providers.compression import Unreadable, decompressor
+from nbchat.providers.compression import Decompressor, Unreadable, decompressor
 from nbchat.providers.failures import Failures
+from nbchat.providers.patience import Patience, Silent
+from nbchat.providers.sessions import CONNECTING, ProxyFailed, Route
 from nbchat.providers.streams import CutOff, Decoder, ErrorEvent, WrongBody
 
 RETRIES = 2
@@ -36,27 +41,22 @@ RETRIES = 2
 BASE_DELAY = 1.0
 """Seconds before the first retry; each further one waits twice as long."""
 LONGEST_DELAY = 60.0
-"""Seconds; a server that wants more is not waited for."""
-CONNECTING = 10.0
-"""Seconds for a connection to be made."""
+"""Seconds; a server that asks for more is not waited for."""
 REDIRECTS = 5
+"""How many redirects are followed."""
 
 _ERROR_SIZE, _ERROR_TIME = 1 << 16, 3.0
 """Bytes and seconds for the body of an error."""
 _JSON_SIZE = 1 << 24
 """Bytes that `get_json` reads at most."""
 _GLANCE = 0.5
-"""Seconds between two looks at whether the connection that is read from is still there."""
+"""Seconds between two looks at whether the connection that is read from still exists."""
 _LINGER = 0.1
-"""Seconds for the end of a body after the end of the reply in it, so that its connection can serve again."""
-_KEPT_ALIVE = 60.0
-"""Seconds for which an unused connection is kept."""
-
-T = TypeVar("T")
+"""Seconds for the end of a body to come after the end of the reply in it, so that its connection can serve again."""
 
 
 async def stream(prepare: Callable[[], Request], decoder: Callable[[], Decoder]) -> AsyncGenerator[Chunk, None]:
-    """Send a request and yield what its answer says; and a `Notice` before each retry.
+    """Send a request and yield what its answer says, with a `Notice` before each retry.
 
     Args:
         prepare: Makes the request; called for each attempt, since a signature may serve only once.
@@ -64,27 +64,27 @@ async def stream(prepare: Callable[[], Request], decoder: Callable[[], Decoder])
 
     Raises:
         UsageProblem: The request cannot be sent as it stands.
-        ProviderError: It was sent, or tried to, and failed; the subclass says how.
+        ProviderError: It failed; the subclass says how.
     """
     retries, fresh = 0, False
     while True:
         request = prepare()
-        check(request.url)
-        failures = Failures(request, proxy := proxy_for(request.url, request.proxy))
+        route = Route(request)
         begun = False
         try:
-            async with aclosing(_attempt(request, proxy, decoder(), fresh)) as chunks:
+            async with aclosing(_attempt(request, route, decoder(), fresh)) as chunks:
                 async for chunk in chunks:
                     begun = True
                     yield chunk
             return
         except _PROBLEMS as problem:
-            failed = _explain(problem, failures, begun)
-        # What follows stands outside of the `except`, so that no error of ours carries aiohttp's with it.
+            failed = _explain(problem, route.failures, begun)
+        # Outside of the `except`, so that no error of ours carries one of aiohttp's, which hold headers.
         if failed.stale and not fresh:
             fresh = True
             continue
-        delay = BASE_DELAY * 2**retries if failed.error.retry_after is None else failed.error.retry_after
+        wait = failed.error.retry_after
+        delay = BASE_DELAY * 2**retries if wait is None else wait
         if begun or not failed.reason or retries == RETRIES or delay > LONGEST_DELAY:
             raise failed.error
         retries += 1
@@ -92,7 +92,12 @@ async def stream(prepare: Callable[[], Request], decoder: Callable[[], Decoder])
         await asyncio.sleep(delay)
 
 
-async def get_json(url: str, *, headers: Mapping[str, str] | None = None, timeout: float) -> Any:
+async def get_json(
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    timeout: float,  # noqa: ASYNC109 - its errors are ours, which `asyncio.timeout` around a call would lose
+) -> Any:
     """Fetch a small JSON document, such as a list of models.
 
     Args:
@@ -107,41 +112,38 @@ async def get_json(url: str, *, headers: Mapping[str, str] | None = None, timeou
     sent = dict(headers or {})
     secrets = tuple(part for value in sent.values() for part in (value, value.rpartition(" ")[2]))
     request = Request(provider="", url=url, headers=sent, body=b"", timeout=timeout, secrets=secrets)
-    check(url)
-    failures = Failures(request, proxy := proxy_for(url, None))
+    route = Route(request)
     try:
-        return await _Patience(timeout).wait(_get(request, proxy))
+        return await Patience(timeout).wait(_get(request, route))
     except _PROBLEMS as problem:
-        failed = _explain(problem, failures, False)
+        failed = _explain(problem, route.failures, begun=False)
     raise failed.error
 
 
-async def _get(request: Request, proxy: str | None) -> Any:
-    async with _session(proxy) as session:
-        response = await session.get(request.url, headers=request.headers, **_options(proxy))
-        with ExitStack() as undo:
-            undo.callback(response.close)
-            body = await response.content.readexactly(0)
-            while len(body) < _JSON_SIZE and (data := await response.content.readany()):
-                body += b"".join(decompressor(response.headers.get("content-encoding", "")).decode(data))
-    if response.status != 200:
-        raise _Refused(response.status, body)
+async def _get(request: Request, route: Route) -> Any:
+    async with (
+        route.session() as session,
+        session.get(request.url, headers=request.headers, auto_decompress=True, **route.options) as response,
+    ):
+        body = b""
+        while len(body) < _JSON_SIZE and (data := await response.content.readany()):
+            body += data
+        if response.status != 200:
+            raise _Failed(*route.failures.status(response.status, body[:_ERROR_SIZE], response.headers))
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
         raise WrongBody("answered with something that is not JSON") from None
 
 
-async def _attempt(
-    request: Request, proxy: str | None, decoder: Decoder, fresh: bool
-) -> AsyncGenerator[Chunk, None]:
-    patience = _Patience(request.timeout)
-    async with _answered(request, proxy, patience, fresh) as answer:
+async def _attempt(request: Request, route: Route, decoder: Decoder, fresh: bool) -> AsyncGenerator[Chunk, None]:
+    patience = Patience(request.timeout)
+    async with _answered(request, route, patience, fresh) as answer:
         data: bytes | None = None
         while data != b"" and not decoder.done:
-            data = await answer.read(patience)
             signs = decoder.signs
-            for piece in answer.decompress(data):
+            data = await answer.read(patience)
+            for piece in answer.decompressed(data):
                 for chunk in decoder.decode(piece):
                     yield chunk
             if decoder.signs > signs:
@@ -152,21 +154,243 @@ async def _attempt(
 
 
 @asynccontextmanager
-async def _answered(
-    request: Request, proxy: str | None, patience: _Patience, fresh: bool
-) -> AsyncIterator[_Answer]:
-    """The answer to a request, if it is a good one; redirects to the same origin are followed."""
+async def _answered(request: Request, route: Route, patience: Patience, fresh: bool) -> AsyncIterator[_Answer]:
+    """A good answer to the request; redirects to the same origin have been followed."""
     url = request.url
-    async with _session(proxy, fresh) as session:
-        for _ in range(REDIRECTS + 1):
-            answer = await _post(session, request, url, proxy, patience)
+    async with route.session(fresh) as session:
+        for followed in range(REDIRECTS + 1):
+            answer = await _post(session, request, url, route, patience)
             with ExitStack() as undo:
                 undo.callback(answer.drop)
                 if 200 <= answer.status < 300:
                     yield answer
                     return
-                target = urljoin(url, answer.header("location"))
-                if answer.status not in (307, 308) or not same_origin(url, target):
-                    raise _Refused(answer.status, await answer.excerpt(), answer.header("retry-after"), target)
-                url = target
-    raise _Refused(answer.status, b"", target=url)
+                target = urljoin(url, answer.headers.get("location", ""))
+                if not (answer.status in (307, 308) and same_origin(url, target) and followed < REDIRECTS):
+                    raise _Failed(*route.failures.status(answer.status, await answer.excerpt(), answer.headers))
+            url = target
+
+
+async def _post(
+    session: aiohttp.ClientSession, request: Request, url: str, route: Route, patience: Patience
+) -> _Answer:
+    body = _Body(request.body)
+    with ExitStack() as undo:
+        undo.callback(body.drop)
+        try:
+            response = await patience.wait(
+                session.post(url, data=body, headers=request.headers, trace_request_ctx=body, **route.options)
+            )
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as problem:
+            # `message` is text unless a part of an answer has come
+            if body.reused and isinstance(getattr(problem, "message", ""), str):
+                error = route.failures.connection("closed the connection without an answer")
+                raise _Failed(error, _LOST, stale=True) from None
+            raise
+        except ValueError:  # aiohttp's word for a line break in a header, for one
+            raise UsageProblem(
+                f"The request to {authority(url)} cannot be sent: its URL or a header (is it the key?) "
+                "has a character that HTTP does not allow."
+            ) from None
+        undo.pop_all()
+    return _Answer(response, body)
+
+
+class _Body(aiohttp.Payload):
+    """The body of a request. It knows the connection on which it goes out, so that this can be dropped at once.
+
+    aiohttp only closes a connection: one with unsent data, or with TLS, can outlive that for long.
+    """
+
+    _size: int
+    _value: bytes
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._size = len(data)
+        self.reused = False
+        self.sent = False
+        self._writer: StreamWriter | None = None
+        self._transport: asyncio.Transport | None = None
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return self._value.decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        # All at once: after a failed write of a further piece, asyncio would not read the answer that came early.
+        self._writer = cast(StreamWriter, writer)
+        self._transport = self._writer.transport
+        if self._transport is not None:
+            self._transport.set_write_buffer_limits(high=0)  # so that `sent` means that nothing is left here
+        await writer.write(self._value)
+        await writer.drain()
+        self.sent = True
+
+    @property
+    def is_connected(self) -> bool:
+        return self._writer is not None and self._writer.protocol.connected
+
+    @property
+    def was_reset(self) -> bool:
+        """Whether the connection ended with an error."""
+        protocol = cast(Any, self._writer).protocol
+        return isinstance(protocol.exception(), OSError)
+
+    def drop(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class _Answer:
+    """An answer whose head has come; its body is read piece by piece, and never for longer than is wanted."""
+
+    def __init__(self, response: aiohttp.ClientResponse, body: _Body) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self._response = response
+        self._content = response.content
+        self._body = body
+        self._is_broken = False
+
+    async def read(self, patience: Patience) -> bytes:
+        """The next bytes of the body, which may be compressed; none at its end."""
+        while not self._is_broken:
+            try:
+                data = await patience.wait(self._content.readany(), _GLANCE)
+            except Silent:
+                if patience.is_over:
+                    raise
+                # aiohttp's parser may give up a connection without a word to who reads from it
+                self._is_broken = not self._body.is_connected
+            except (aiohttp.ClientError, HttpProcessingError, OSError, RuntimeError):
+                self._is_broken = True
+                if rescued := self._rescue():
+                    return rescued
+            else:
+                self._is_broken = not data and self._ends_with_connection and self._body.was_reset
+                if not self._is_broken:
+                    return data
+        raise _Broken
+
+    def _rescue(self) -> bytes:
+        """What had come before the connection broke: aiohttp gives the error first, and then no more."""
+        self._content.set_exception(cast(BaseException, None))
+        return self._content.read_nowait()
+
+    @property
+    def _ends_with_connection(self) -> bool:
+        """Whether the body is as long as the connection lives: then aiohttp takes a reset for its end."""
+        return not self.headers.keys() & {"Content-Length", "Transfer-Encoding"}
+
+    def decompressed(self, data: bytes) -> Iterator[bytes]:
+        """What these bytes of the body hold; none are its end."""
+        if data:
+            yield from self._decompressor.decode(data)
+        else:
+            self._decompressor.flush()
+
+    @cached_property
+    def _decompressor(self) -> Decompressor:
+        return decompressor(self.headers.get("content-encoding", ""))
+
+    async def excerpt(self) -> bytes:
+        """The start of the body of an error: as much as comes whole in a short time."""
+        patience = Patience(_ERROR_TIME)
+        start = bytearray()
+        with suppress(_Broken, Silent, Unreadable):
+            while len(start) < _ERROR_SIZE and (data := await self.read(patience)):
+                for piece in self.decompressed(data):
+                    start += piece[:_ERROR_SIZE]
+        return bytes(start[:_ERROR_SIZE])
+
+    async def settle(self) -> None:
+        """Wait a moment for the end of the body, if its connection may serve again."""
+        patience = Patience(_LINGER)
+        with suppress(_Broken, Silent):
+            while shared_loop.get() and await self.read(patience):
+                pass
+
+    def drop(self) -> None:
+        """End the request; its connection is kept if both sides have said all that they had to."""
+        if not (self._content.is_eof() and self._body.sent):
+            self._body.drop()
+        self._response.close()
+
+
+class _Broken(Exception):
+    """The connection ended in the middle of the body."""
+
+
+class _Failed(Exception):
+    """What an attempt came to.
+
+    Attributes:
+        error: What to raise, if this was the last attempt.
+        reason: What to tell the user when there is another; empty if there is none.
+        stale: Whether a connection that had been kept alive turned out to be dead, before a byte had come.
+    """
+
+    def __init__(self, error: ProviderError, reason: str = "", *, stale: bool = False) -> None:
+        super().__init__(error)
+        self.error = error
+        self.reason = reason
+        self.stale = stale
+
+
+_PROBLEMS = (
+    aiohttp.ClientError,
+    *(_Failed, _Broken, ProxyFailed, Silent, Unreadable, ErrorEvent, CutOff, WrongBody),
+)
+
+
+def _explain(problem: Exception, failures: Failures, begun: bool) -> _Failed:
+    """The error that a problem comes to; `begun` says whether a chunk had come before it."""
+    match problem:
+        case _Failed():
+            return problem
+        case ErrorEvent():
+            return _Failed(failures.event(problem.payload))
+        case WrongBody():
+            return _Failed(failures.wrong_body(problem, begun))
+        case CutOff():
+            return _Failed(failures.cut_off(f"sent a reply that {problem.reason}"))
+        case Unreadable():
+            return _Failed(failures.cut_off(problem.reason) if begun else failures.unreadable(problem.reason))
+        case Silent():
+            return _Failed(failures.silence())
+        case _Broken() if begun:
+            return _Failed(failures.cut_off("closed the connection in the middle of the reply"))
+    return _explain_connection(problem, failures)
+
+
+_URL = "Check the base URL: its host, its port, http:// or https://."
+_NETWORK = "Check the network and the base URL."
+_AUTHORITIES = "The variable SSL_CERT_FILE may name further authorities."
+_NOT_MADE, _LOST = "could not connect", "the connection broke"
+
+_CONNECTIONS: tuple[tuple[type[Exception], str, str, str], ...] = (
+    (_Broken, "closed the connection before the reply began", "", _LOST),
+    (aiohttp.ClientProxyConnectionError, "could not be reached: the proxy takes no connection", "", _NOT_MADE),
+    (aiohttp.ConnectionTimeoutError, f"took no connection within {CONNECTING:g} s", _NETWORK, ""),
+    (aiohttp.ClientConnectorCertificateError, "has a certificate that is not trusted here", _AUTHORITIES, ""),
+    (aiohttp.ClientSSLError, "made no secure connection", _URL, ""),
+    (aiohttp.ClientConnectorDNSError, "could not be found: no such host is known", _NETWORK, ""),
+    (aiohttp.ClientResponseError, "answered with something that is not HTTP", _URL, ""),
+    (aiohttp.ClientConnectorError, "could not be reached", _NETWORK, ""),
+    (aiohttp.ClientError, "closed the connection without an answer", "", _LOST),
+)
+"""What each problem with a connection is called, what to do about it, and what is said when it is tried again."""
+
+
+def _explain_connection(problem: Exception, failures: Failures) -> _Failed:
+    if isinstance(problem, aiohttp.ClientHttpProxyError):
+        return _Failed(*failures.proxy_status(problem.status))
+    if isinstance(problem, ProxyFailed):
+        error = failures.connection(f"could not be reached: {problem.reason}", "Check the proxy.")
+        return _Failed(error, _NOT_MADE if problem.down else "")
+    if isinstance(problem, aiohttp.ClientConnectorError) and problem.errno in (ECONNREFUSED, ECONNRESET):
+        return _Failed(failures.refused_connection(), _NOT_MADE)
+    if isinstance(problem.__cause__, SSLError):  # where a SOCKS proxy is in between, aiohttp has no name for it
+        return _Failed(failures.connection("made no secure connection", _URL))
+    _, what, advice, reason = next(row for row in _CONNECTIONS if isinstance(problem, row[0]))
+    return _Failed(failures.connection(what, advice), reason)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -74,7 +74,7 @@ class Registry:
         own: list[Any] = [Guide, *map(OpenAICompatible.from_service, SERVICES), FlowGpt, GPROChat]
         self._own = [_Named(provider_name(provider), provider) for provider in own]
         self._registered: dict[str, _Named] = {}
-        self._running: Mapping[str, Sequence[str]] | None = None
+        self._running: dict[str, list[str]] | None = None
         """The local services' models at the last look; None before the first."""
 
     def register(self, provider: P, name: str | None = None) -> P:
@@ -126,7 +126,7 @@ class Registry:
                 words += [f"{named.name}/{model}" for model in (*self._models_running(named), service.example)]
             else:
                 words += [named.name, *_models_of(named.provider)]
-        return list(dict.fromkeys(words))
+        return [word for word in dict.fromkeys(words) if word not in SERVICES or word in (aliases or ())]
 
     def resolve(
         self,
@@ -156,19 +156,19 @@ class Registry:
         written = (model or "").strip()
         wanted = _unaliased(written, aliases or {})
         if base_url:
-            return _checked(self._at_address(base_url, provider, api_key), wanted)
+            return self._choice(self._at_address(base_url, provider, api_key), wanted)
         if not provider:
             named, wanted = self._by_model(wanted, aliases or {})
         elif not isinstance(provider, str):
             named = _Named(provider_name(provider), _usable(provider))
         else:
             named = self._by_name(provider)
-            if wanted != written and self._get(wanted.partition("/")[0]) == named:
+            if wanted != written and self._get(wanted.partition("/")[0]) is named:
                 wanted = wanted.partition("/")[2]  # the alias names the provider as well
         running = self._models_running(named)
         if not wanted and len(running) == 1:
             wanted = running[0]
-        return _checked(_with_key(named, api_key), wanted)
+        return self._choice(self._with_key(named, api_key), wanted)
 
     def offers(self) -> list[Offer]:
         """What can be used here, and what the rest lacks; local services as `local_models` last found them."""
@@ -182,15 +182,15 @@ class Registry:
             within: Seconds after which one that has not answered counts as not there.
 
         Returns:
-            The models of each service that answered and has some.
+            The models of each service that answered as such a service does; none where it has no model yet.
         """
-        import nbchat.providers.http  # noqa: F401  (now, since loading aiohttp must not count as waiting)
+        from nbchat.providers.http import get_json  # before the clock starts: it takes a while to load aiohttp
 
-        local = [named for named in self._all() if (service := self._service(named)) and service.local]
-        listed = await asyncio.gather(*(_models_at(named.provider, within) for named in local))
-        found = {named.name: models for named, models in zip(local, listed, strict=True) if models}
-        self._running = found
-        return found
+        local = [service for named in self._all() if (service := self._service(named)) and service.local]
+        listings = await asyncio.gather(*(_listing(get_json, service, within) for service in local))
+        found = zip(local, listings, strict=True)
+        self._running = {service.name: models for service, models in found if models is not None}
+        return dict(self._running)
 
     @functools.cached_property
     def _installed(self) -> tuple[list[_Named], dict[str, str]]:
@@ -254,21 +254,44 @@ class Registry:
 
     def _at_address(self, base_url: str, provider: str | Provider | None, api_key: str | None) -> _Named:
         """The server at an address; under the name and with the key of a service, if one is named."""
-        by_name = isinstance(provider, str) and provider.casefold() != OpenAICompatible.__name__.casefold()
-        service = self._service(self._by_name(str(provider))) if by_name else None
-        if provider and not service and (by_name or not isinstance(provider, str)):
-            name = provider if isinstance(provider, str) else provider_name(provider)
+        called = provider if isinstance(provider, str) else provider_name(provider) if provider else ""
+        plain = not called or called.casefold() == OpenAICompatible.__name__.casefold()
+        service = self._service(self._by_name(provider)) if isinstance(provider, str) and not plain else None
+        if not plain and not service:
             raise UsageProblem(
-                f"A base URL is for OpenAI-compatible services, and {name} is none. Leave one of them out."
+                f"A base URL is for OpenAI-compatible services; {called} is none. Leave one of them out."
             )
         server = OpenAICompatible(base_url, api_key, name=service.name if service else "")
         if service:
             server.service = replace(service, base_url=server.base_url)
         return _Named(server.name, server)
 
+    def _with_key(self, named: _Named, api_key: str | None) -> _Named:
+        if not api_key:
+            return named
+        if not self._service(named):
+            raise UsageProblem(f"api_key is for services that take a key, and {named.name} is none. Leave it out.")
+        return named._replace(provider=OpenAICompatible.from_service(named.name, api_key))
+
+    def _choice(self, named: _Named, wanted: str) -> Choice:
+        """The choice of this provider and model; without a model, its default.
+
+        Raises:
+            UnknownModel: If only the server knows its models, and none is named.
+        """
+        name, provider = named
+        model = _spelled(provider, wanted) or wanted or getattr(provider, "default_model", "") or ""
+        if not model and isinstance(provider, OpenAICompatible):
+            example = provider.service.example
+            how = f"write {name}/MODEL, such as {name}/{example}" if example else "add its name with -m MODEL"
+            other = self._having(name)
+            also = f" {other.name} has a model of that name: {other.name}/{name}." if other else ""
+            raise UnknownModel(f"Which model of {name}? It has no default: {how}.{also}")
+        return Choice(provider, name, model)
+
     def _service(self, named: _Named) -> Service | None:
         """The row of the table that one of nbchat's own providers stands for."""
-        return SERVICES.get(named.name) if named in self._own else None
+        return SERVICES.get(named.name) if any(named is own for own in self._own) else None
 
     def _models_running(self, named: _Named) -> Sequence[str]:
         return (self._running or {}).get(named.name, ()) if self._service(named) else ()
@@ -290,8 +313,10 @@ class Registry:
         models = tuple(self._models_running(named))
         if self._running is None:
             why = f"not looked for yet at {host}"
+        elif named.name not in self._running:
+            why = f"no answer at {host}"
         else:
-            why = f"answers at {host}" if models else f"no model found at {host}"
+            why = f"answers at {host}" + ("" if models else ", but has no model yet")
         return Offer(named.name, models, bool(models), why, local=True)
 
 
@@ -326,9 +351,9 @@ def _works(provider: Any) -> bool:
 
 def _models_of(provider: Any) -> tuple[str, ...]:
     """All names by which a provider's models can be asked for; none if it takes any."""
-    listed = [getattr(provider, name, None) or () for name in ("models", "model_aliases")]
-    names = [name for names in listed if isinstance(names, Sequence | Mapping | set | frozenset) for name in names]
-    every = [*names, getattr(provider, "default_model", "")]
+    listed = [getattr(provider, attribute, None) for attribute in ("models", "model_aliases")]
+    listings = [names for names in listed if isinstance(names, Iterable) and not isinstance(names, str)]
+    every = [*(name for names in listings for name in names), getattr(provider, "default_model", "")]
     return tuple(dict.fromkeys(name for name in every if isinstance(name, str) and name))
 
 
@@ -349,36 +374,20 @@ def _unaliased(model: str, aliases: Mapping[str, str]) -> str:
     return model
 
 
-def _with_key(named: _Named, api_key: str | None) -> _Named:
-    if not api_key:
-        return named
-    if named.name not in SERVICES or not isinstance(named.provider, OpenAICompatible):
-        raise UsageProblem(f"api_key is for OpenAI-compatible services, and {named.name} takes none. Leave it out.")
-    return named._replace(provider=OpenAICompatible.from_service(named.name, api_key))
-
-
-def _checked(named: _Named, wanted: str) -> Choice:
-    """The choice of this provider and model; without a model, its default.
-
-    Raises:
-        UnknownModel: If only the server knows its models, and none is named.
-    """
-    name, provider = named
-    model = _spelled(provider, wanted) or wanted or getattr(provider, "default_model", "") or ""
-    if not model and isinstance(provider, OpenAICompatible):
-        example = provider.service.example
-        how = f"write {name}/MODEL, such as {name}/{example}" if example else "add its name with -m MODEL"
-        raise UnknownModel(f"Which model of {name}? It has no default: {how}.")
-    return Choice(provider, name, model)
-
-
-async def _models_at(provider: OpenAICompatible, within: float) -> list[str]:
-    """The models that a server lists; none if it does not answer in time, or not as such a server does."""
+async def _listing(get_json: Callable[..., Awaitable[Any]], service: Service, within: float) -> list[str] | None:
+    """The models that a server lists; None if it does not answer in time, or not as such a server does."""
+    headers = {"Authorization": f"Bearer {key}"} if (key := service.key()) else {}
     try:
         async with asyncio.timeout(within):
-            return await provider.list_models(within)
+            listing = await get_json(f"{service.base_url}/models", headers=headers, timeout=within)
     except (TimeoutError, NbchatError):
-        return []
+        return None
+    if not isinstance(listing, dict) or "data" not in listing:
+        return None
+    rows = listing["data"] or []  # Ollama's is null when it has no model
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and isinstance(row.get("id"), str) for row in rows):
+        return None
+    return [row["id"] for row in rows]
 
 
 _registry = Registry()

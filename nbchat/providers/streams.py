@@ -42,7 +42,7 @@ class ErrorEvent(Exception):
 
     def __init__(self, payload: Any) -> None:
         super().__init__("the body holds an error")
-        self.payload = payload
+        self.payload = json.loads(clean(json.dumps(payload, ensure_ascii=False)))
 
 
 class CutOff(Exception):

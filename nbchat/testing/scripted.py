@@ -25,7 +25,7 @@ class ScriptedProvider:
     """A provider whose replies are written beforehand.
 
     Args:
-        *replies: One for each call, the last one for all that follow: pieces (see the module), or a function
+        *replies: One for each call, the last one for all that follow: pieces (see `nbchat.testing`), or a function
             of the messages that gives them. Without any, it repeats what it was asked.
         name: The name that users see.
         models: Its models; any name if it has none.

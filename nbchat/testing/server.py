@@ -96,7 +96,7 @@ class LoopbackServer(ABC):
         """Script the answer to the next request that has none yet.
 
         Args:
-            *pieces: What it is made of (see the module). With an error status: the words of the error, or
+            *pieces: What it is made of (see `nbchat.testing`). With an error status: the words of the error, or
                 bytes for its whole body.
             status: The HTTP status.
             headers: Further response headers, such as `Retry-After`.

@@ -1,0 +1,138 @@
+"""The sessions in which requests are sent: one that a loop of nbchat's shares, or one of a request's own; and proxies.
+
+A session of aiohttp belongs to one loop, and holds the connections that are kept alive. None of ours reads the
+environment or `~/.netrc`, keeps cookies, or has headers of its own: a proxy would see those.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import aiohttp
+
+from nbchat.errors import UsageProblem
+from nbchat.providers.addresses import SOCKS, check, proxy_for
+from nbchat.providers.base import Request, shared_loop
+from nbchat.providers.failures import Failures
+
+CONNECTING = 10.0
+"""Seconds for a connection to be made."""
+
+_KEPT_ALIVE = 60.0
+"""Seconds for which an idle connection is kept."""
+
+
+class ProxyFailed(Exception):
+    """A SOCKS proxy made no connection.
+
+    Attributes:
+        reason: Why, in its own words.
+        down: Whether there is no such proxy at all.
+    """
+
+    def __init__(self, reason: str, *, down: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.down = down
+
+
+class Route:
+    """The way that one request takes: through a proxy or not, in a session of its own or not.
+
+    Attributes:
+        failures: Makes the errors of this request, which name the proxy.
+        options: What to pass with the request, beside its URL, headers and body.
+
+    Raises:
+        UsageProblem: If the request's URL or the proxy's is none that can be used.
+    """
+
+    def __init__(self, request: Request) -> None:
+        check(request.url)
+        proxy = proxy_for(request.url, request.proxy)
+        self.failures = Failures(request, proxy)
+        self._socks = proxy if proxy and urlsplit(proxy).scheme in SOCKS else None
+        self.options: dict[str, Any] = {
+            "proxy": None if self._socks else proxy,
+            "allow_redirects": False,
+            "skip_auto_headers": ("accept", "accept-encoding", "content-type", "user-agent"),
+        }
+
+    @asynccontextmanager
+    async def session(self, fresh: bool = False) -> AsyncIterator[aiohttp.ClientSession]:
+        """The session to use: the one that this loop shares, if it does and no fresh connection is asked for."""
+        if self._socks:
+            async with _behind_socks(self._socks) as session:
+                yield session
+        elif shared_loop.get() and not fresh:
+            yield _shared()
+        else:
+            async with _open() as session:
+                yield session
+
+
+def _open(connector: aiohttp.BaseConnector | None = None) -> aiohttp.ClientSession:
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_reuseconn.append(_note_reuse)
+    return aiohttp.ClientSession(
+        connector=connector or aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT_ALIVE),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None, connect=CONNECTING, sock_connect=CONNECTING),
+        auto_decompress=False,
+        max_line_size=1 << 16,
+        max_field_size=1 << 16,
+        trace_configs=[trace],
+    )
+
+
+async def _note_reuse(_: object, context: Any, __: object) -> None:
+    if context.trace_request_ctx is not None:
+        context.trace_request_ctx.reused = True
+
+
+_pools: dict[asyncio.AbstractEventLoop, tuple[aiohttp.ClientSession, asyncio.Task[None]]] = {}
+"""The sessions of nbchat's own loops, each with the task that closes it when its loop ends."""
+
+
+def _shared() -> aiohttp.ClientSession:
+    loop = asyncio.get_running_loop()
+    if loop not in _pools:
+        session = _open()
+        _pools[loop] = session, loop.create_task(_close_at_end(session))
+    return _pools[loop][0]
+
+
+async def _close_at_end(session: aiohttp.ClientSession) -> None:
+    loop = asyncio.get_running_loop()
+    try:
+        await loop.create_future()
+    finally:
+        del _pools[loop]
+        await session.close()
+
+
+@asynccontextmanager
+async def _behind_socks(proxy: str) -> AsyncIterator[aiohttp.ClientSession]:
+    try:
+        socks = importlib.import_module("aiohttp_socks")
+    except ImportError:
+        raise UsageProblem("A SOCKS proxy needs one more package: pip install 'jupyter-nbchat[socks]'.") from None
+    parts = urlsplit(proxy)
+    connector = socks.ProxyConnector(
+        host=parts.hostname,
+        port=parts.port or 1080,
+        proxy_type=socks.ProxyType[parts.scheme[:6].upper()],
+        username=unquote(parts.username or "") or None,
+        password=unquote(parts.password or "") or None,
+        rdns=parts.scheme in ("socks4a", "socks5h"),  # the proxy looks the host's name up, not we
+    )
+    async with _open(connector) as session:
+        try:
+            yield session
+        except (socks.ProxyError, socks.ProxyConnectionError, socks.ProxyTimeoutError) as problem:
+            raise ProxyFailed(str(problem), down=isinstance(problem, socks.ProxyConnectionError)) from None
