@@ -225,10 +225,9 @@ class Chat:
         self.max_context = max_context
         self.options = options | {"proxy": proxy, "timeout": timeout}
         self.history = History()
-        self._api_key = api_key
         self._first: registry.Choice | None = None
-        if model or provider or base_url:
-            self._first = self._choose(model, provider, base_url)
+        if model or provider or base_url or api_key:
+            self._first = _choose(model, provider, base_url, api_key)
         self._last = self._first
         self._choices: weakref.WeakKeyDictionary[Turn, registry.Choice] = weakref.WeakKeyDictionary()
         self._replies: weakref.WeakValueDictionary[str, Reply] = weakref.WeakValueDictionary()
@@ -281,7 +280,7 @@ class Chat:
             raise UsageProblem("There is nothing to send: the prompt is empty.")
         cell = self._cells.next() if self._cells and history else None
         if model or provider or base_url:
-            choice = self._choose(model, provider, base_url)
+            choice = _choose(model, provider, base_url)
         else:
             choice = self._choice_again(self.history.of_cell(cell))
         call = _Call(choice, self._system(system), history, self._options(choice, options))
@@ -297,7 +296,7 @@ class Chat:
         Raises:
             UsageProblem: If there is no turn yet, or no such model.
         """
-        choice = self._choose(model) if model else None
+        choice = _choose(model) if model else None
         if not self.history:
             raise UsageProblem("There is nothing to retry: this conversation has no turn yet.")
         old = self.history[-1]
@@ -334,15 +333,12 @@ class Chat:
                 self._stop_turn(turn)
         return turns
 
-    def _choose(self, model: str | None, provider: Any = None, base_url: str | None = None) -> registry.Choice:
-        return registry.resolve(model, provider, base_url=base_url, api_key=self._api_key, aliases=settings().aliases)
-
     def _choice_again(self, old: Turn | None) -> registry.Choice:
         """The model for a prompt that names none: the last one used; for a cell run again, the last before it."""
         if old is None:
-            return self._last or self._choose(None)
+            return self._last or _choose(None)
         earlier = self.history.before(old)
-        return self._choices[earlier[-1]] if earlier else self._first or self._choose(None)
+        return self._choices[earlier[-1]] if earlier else self._first or _choose(None)
 
     def _options(self, choice: registry.Choice, own: dict[str, Any]) -> dict[str, Any]:
         """What to pass to the provider: the settings' defaults, then the conversation's, then this prompt's."""
@@ -435,6 +431,14 @@ def _explained(error: Exception, choice: registry.Choice) -> NbchatError:
     if isinstance(error, ProviderError) and not getattr(choice.provider, "working", True):
         error.advice = f"{choice.name} was last known not to answer: try another model (`%chat models` lists them)."
     return error
+
+
+def _choose(
+    model: str | None, provider: Any = None, base_url: str | None = None, api_key: str | None = None
+) -> registry.Choice:
+    """Whom a model's name means; the key goes to this choice only, never along to a later one."""
+    wanted = model if model or provider or base_url else settings().default_model()
+    return registry.resolve(wanted, provider, base_url=base_url, api_key=api_key, aliases=settings().aliases)
 
 
 @functools.cache

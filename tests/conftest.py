@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import IPython
 import pytest
+
 from browsers import MISSING, find_chromium
 from isolation import GUARD, isolated_environment
 from kernels import Kernel
-from shells import RaisingShell, fresh_shell, unpatched_asyncio
-
 from nbchat.chat import current
 from nbchat.config import NbChat
+from shells import RaisingShell, fresh_shell, unpatched_asyncio
 
-sys.path.insert(0, str(GUARD))
-import network_guard  # noqa: E402 - it lies apart from the tests, for the processes that they start
+sys.path.insert(0, str(GUARD))  # apart from the tests, for the processes that they start
+import network_guard
 
 if TYPE_CHECKING:  # playwright and JupyterLab are needed by browser tests only
-    from labs import Lab, LabServer
     from playwright.sync_api import Browser
+
+    from labs import Lab, LabServer
 
 REAL_ENVIRONMENT = dict(os.environ)
 network_guard.install()

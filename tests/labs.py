@@ -14,8 +14,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import nbformat
-from network_guard import is_loopback
 from playwright.sync_api import ConsoleMessage, Locator, Page, Request, expect
+
+from network_guard import is_loopback
 
 WAIT = 60.0
 """Seconds until a test gives up on JupyterLab."""

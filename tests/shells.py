@@ -62,7 +62,7 @@ def unpatched_asyncio() -> Iterator[None]:
         for name in now.keys() - attributes.keys():
             delattr(place, name)
         for name, value in attributes.items():
-            if now.get(name, None) is not value:
+            if now.get(name) is not value:
                 setattr(place, name, value)
 
 

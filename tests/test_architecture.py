@@ -11,8 +11,9 @@ import types
 from collections.abc import Iterator
 from pathlib import Path
 
-import nbchat
 import pytest
+
+import nbchat
 
 SOURCE = Path(nbchat.__file__).parent
 BELOW = "*"
@@ -38,6 +39,7 @@ MAP = {
     "providers.adapt": "providers.base providers.streams",
     "a provider": "providers.http providers.completions providers.streams providers.services providers.base",
     "providers.http": BELOW,
+    "providers.sessions": "providers.failures providers.addresses providers.base",
     "providers.patience": "",
     "providers.failures": "providers.addresses providers.base providers.streams",
     "providers.compression": "",
@@ -57,9 +59,9 @@ VALUES = {"config", "messages", "errors"}
 ONLY_IN = {
     "IPython": "magics commands display",
     "IPython.display": "display",
-    "aiohttp": "providers.http testing",
+    "aiohttp": "providers.http providers.sessions testing",
     "aiohttp.web": "testing",
-    "aiohttp_socks": "providers.http",
+    "aiohttp_socks": "providers.sessions",
     "anywidget": "panel",
     "ipywidgets": "display panel",
     "markdown_it": "rendering",
@@ -73,10 +75,13 @@ ONLY_IN = {
     "traitlets": "config panel",
 }
 
-FILES = {
-    ".".join(file.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__").replace("__init__", "nbchat"): file
-    for file in sorted(SOURCE.rglob("*.py"))
-}
+
+def _dotted(file: Path) -> str:
+    parts = [part for part in file.relative_to(SOURCE).with_suffix("").parts if part != "__init__"]
+    return ".".join(parts) or "nbchat"
+
+
+FILES = {_dotted(file): file for file in sorted(SOURCE.rglob("*.py"))}
 
 
 def imported(tree: ast.AST, package: str) -> Iterator[str]:
@@ -152,7 +157,8 @@ def test_no_imports_go_in_a_circle() -> None:
 
 @pytest.mark.parametrize("library", ONLY_IN)
 def test_a_library_is_imported_in_its_place_only(library: str) -> None:
-    places = {row_of(module) for module in FILES if any(f"{name}.".startswith(f"{library}.") for name in imports(module))}
+    prefix = f"{library}."
+    places = {row_of(module) for module in FILES if any(f"{name}.".startswith(prefix) for name in imports(module))}
     assert places <= set(ONLY_IN[library].split())
 
 

@@ -10,8 +10,9 @@ import sys
 from collections.abc import Callable, Iterator
 
 import aiohttp
-import network_guard
 import pytest
+
+import network_guard
 from kernels import CellFailed, Kernel
 
 FAR = "192.0.2.1"  # set apart for documentation (RFC 5737): nobody answers there

@@ -12,7 +12,8 @@ import pytest
 
 SCRIPT = Path(__file__).parent.parent / "scripts/run_notebook.py"
 specification = importlib.util.spec_from_file_location("run_notebook", SCRIPT)
-assert specification is not None and specification.loader is not None
+assert specification is not None
+assert specification.loader is not None
 run_notebook = importlib.util.module_from_spec(specification)
 specification.loader.exec_module(run_notebook)
 

@@ -2,43 +2,58 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from collections.abc import Iterable
+from urllib import request as urllib_request
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 from nbchat.errors import UsageProblem, shorten
 
 SOCKS = ("socks4", "socks4a", "socks5", "socks5h")
 _PORTS = {"http": 80, "https": 443}
+_NONE = SplitResult("", "", "", "", "")
 
 
 def authority(url: str, *, with_port: bool = False) -> str:
     """The host of a URL, with its port if that is written out or asked for; never the user and password."""
-    parts = urlsplit(url)
-    shown = parts.netloc.rpartition("@")[2]
-    if with_port and shown == (parts.hostname or "").join(("[", "]") if ":" in shown else ("", "")):
-        return f"{shown}:{_PORTS.get(parts.scheme, '')}".rstrip(":")
+    parts = _parts(url)
+    shown = parts.netloc.rpartition("@")[2].rstrip(":")
+    if with_port and parts.port is None and parts.scheme in _PORTS:
+        return f"{shown}:{_PORTS[parts.scheme]}"
     return shown
 
 
 def is_local(url: str) -> bool:
     """Whether the host is this machine."""
-    host = urlsplit(url).hostname or ""
+    host = _parts(url).hostname or ""
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
-def same_origin(one: str, other: str) -> bool:
-    """Whether both URLs have the same scheme, host and port, so that one may see what is meant for the other."""
-    return _origin(one) == _origin(other)
+def redirected(url: str, location: str) -> str:
+    """Where a redirect goes, if it stays at the same scheme, host and port; else ""."""
+    try:
+        target = urljoin(url, location)
+    except ValueError:
+        return ""
+    return target if location and _origin(target) == _origin(url) else ""
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
+    parts = _parts(url)
     return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
+
+
+def _parts(url: str) -> SplitResult:
+    """The parts of a URL, all empty if it cannot be taken apart."""
+    try:
+        parts = urlsplit(url)
+        return parts if parts.port != 0 else _NONE
+    except ValueError:  # a port that is no number, or half an IPv6 address
+        return _NONE
 
 
 def check(url: str) -> None:
     """Raise a `UsageProblem` unless this is a URL that can be asked."""
-    if not _is_usable(url, tuple(_PORTS)):
+    if not _is_usable(url, _PORTS):
         raise UsageProblem(f"{_shown(url)!r} is no web address: it needs http:// or https:// and a host.")
 
 
@@ -62,19 +77,17 @@ def proxy_for(url: str, given: str | None) -> str | None:
 
 
 def _environment_proxy(url: str) -> str | None:
-    proxies = getproxies_environment()
+    proxies = urllib_request.getproxies_environment()
     proxy = proxies.get(urlsplit(url).scheme) or proxies.get("all")
-    if not proxy or proxy_bypass_environment(authority(url, with_port=True), proxies):
-        return None
-    return proxy
+    host = authority(url, with_port=True)
+    # typeshed does not know this function on every system
+    is_exempt = urllib_request.proxy_bypass_environment(host, proxies)  # type: ignore[attr-defined,unused-ignore]
+    return None if is_exempt else proxy
 
 
-def _is_usable(url: str, schemes: tuple[str, ...]) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, or half an IPv6 address
-        return False
+def _is_usable(url: str, schemes: Iterable[str]) -> bool:
+    parts = _parts(url)
+    return parts.scheme in schemes and bool(parts.hostname)
 
 
 def _shown(url: str) -> str:

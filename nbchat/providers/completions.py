@@ -111,6 +111,8 @@ class ChatCompletions(LineDecoder):
             value = value[0]
         if name == "error" or _is_error(value):
             raise ErrorEvent((isinstance(value, dict) and value.get("error")) or value)
+        if value is None:
+            return
         if not isinstance(value, dict):
             raise WrongBody("sent JSON that is no chat completion", json.dumps(value))
         self._usage = _usage(value.get("usage")) or self._usage

@@ -76,7 +76,7 @@ class Words:
 def read_words(payload: Any) -> Words:
     """The words in a decoded JSON error of any shape that servers are known to send."""
     if isinstance(payload, str):
-        return Words(payload)
+        return Words(clean(payload))
     if isinstance(payload, list):
         return next(filter(None, map(read_words, payload)), Words())
     if not isinstance(payload, dict):
@@ -95,12 +95,13 @@ def read_words(payload: Any) -> Words:
 
 def _first(payload: dict[str, Any], *keys: str) -> str:
     values = (payload.get(key) for key in keys)
-    return next((str(value) for value in values if isinstance(value, str | int) and value not in ("", "None")), "")
+    words = (clean(str(value)) for value in values if isinstance(value, str | int))
+    return next((word for word in words if word not in ("", "None")), "")
 
 
 def read_body(body: bytes) -> Words:
     """The words in the body of an error: JSON, a page (its title) or plain text."""
-    text = clean(body.decode("utf-8", "replace").removeprefix("\ufeff").strip())
+    text = body.decode("utf-8", "replace").removeprefix("\ufeff").strip()
     try:
         return read_words(json.loads(text))
     except (ValueError, RecursionError):  # no JSON, or none that can be read

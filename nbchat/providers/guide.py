@@ -23,6 +23,9 @@ from nbchat.providers.services import SERVICES, Service
 _SURE = 0.5
 """The share of a question's words, by weight, that a passage must hold to count as its answer."""
 
+_LONGEST_QUESTION = 1000
+"""Characters of a prompt that are searched for; what is longer is no question."""
+
 _GREETINGS = frozenset(
     re.findall(r"\w+", "hi hello hey hallo hola bonjour ciao moin servus salut привет здравствуй здравствуйте")
 )
@@ -229,7 +232,7 @@ def find(query: str) -> list[Passage]:
     Args:
         query: A question or some words, in English.
     """
-    terms = set(_terms(query))
+    terms = list(dict.fromkeys(_terms(query[:_LONGEST_QUESTION])))  # in order: sums of floats depend on it
     ranked = sorted(((_score(entry, terms), entry) for entry in _index()), key=lambda pair: -pair[0])
     best, entry = ranked[0]
     if not terms or _coverage(entry, terms) < _SURE:

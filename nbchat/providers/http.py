@@ -20,7 +20,6 @@ from errno import ECONNREFUSED, ECONNRESET
 from functools import cached_property
 from ssl import SSLError
 from typing import Any, cast
-from urllib.parse import urljoin
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
@@ -28,7 +27,7 @@ from aiohttp.http import HttpProcessingError, StreamWriter
 
 from nbchat.errors import ProviderError, UsageProblem
 from nbchat.messages import Chunk, Notice
-from nbchat.providers.addresses import authority, same_origin
+from nbchat.providers.addresses import authority, redirected
 from nbchat.providers.base import Request, shared_loop
 from nbchat.providers.compression import Decompressor, Unreadable, decompressor
 from nbchat.providers.failures import Failures
@@ -110,7 +109,8 @@ async def get_json(
         ProviderError: There is no such document to be had.
     """
     sent = dict(headers or {})
-    secrets = tuple(part for value in sent.values() for part in (value, value.rpartition(" ")[2]))
+    private = [value for name, value in sent.items() if name.lower() not in ("accept", "user-agent")]
+    secrets = tuple(part for value in private for part in (value, value.rpartition(" ")[2]))
     request = Request(provider="", url=url, headers=sent, body=b"", timeout=timeout, secrets=secrets)
     route = Route(request)
     try:
@@ -165,8 +165,8 @@ async def _answered(request: Request, route: Route, patience: Patience, fresh: b
                 if 200 <= answer.status < 300:
                     yield answer
                     return
-                target = urljoin(url, answer.headers.get("location", ""))
-                if not (answer.status in (307, 308) and same_origin(url, target) and followed < REDIRECTS):
+                target = redirected(url, answer.headers.get("location", ""))
+                if answer.status not in (307, 308) or not target or followed == REDIRECTS:
                     raise _Failed(*route.failures.status(answer.status, await answer.excerpt(), answer.headers))
             url = target
 

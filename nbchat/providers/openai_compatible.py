@@ -248,7 +248,8 @@ def _changed(request: Request, body: dict[str, Any], error: ProviderError) -> tu
     """The request without what the server refused, if that is known to help."""
     said = f"{error.said} {error.what}"
     if error.status in (400, 422):
-        if "stream_options" in body and "stream_options" in said:
+        # FastAPI's servers name the field beside the words, where `said` does not have it.
+        if "stream_options" in body and ("stream_options" in said or "inputs are not permitted" in said):
             return request, {name: value for name, value in body.items() if name != "stream_options"}
         if "max_tokens" in body and "max_completion_tokens" in said:
             names = {"max_tokens": "max_completion_tokens"}

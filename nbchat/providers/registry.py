@@ -186,10 +186,10 @@ class Registry:
         """
         from nbchat.providers.http import get_json  # before the clock starts: it takes a while to load aiohttp
 
-        local = [service for named in self._all() if (service := self._service(named)) and service.local]
-        listings = await asyncio.gather(*(_listing(get_json, service, within) for service in local))
+        local = [named for named in self._all() if (service := self._service(named)) and service.local]
+        listings = await asyncio.gather(*(_listing(get_json, named.provider, within) for named in local))
         found = zip(local, listings, strict=True)
-        self._running = {service.name: models for service, models in found if models is not None}
+        self._running = {named.name: models for named, models in found if models is not None}
         return dict(self._running)
 
     @functools.cached_property
@@ -374,12 +374,14 @@ def _unaliased(model: str, aliases: Mapping[str, str]) -> str:
     return model
 
 
-async def _listing(get_json: Callable[..., Awaitable[Any]], service: Service, within: float) -> list[str] | None:
+async def _listing(
+    get_json: Callable[..., Awaitable[Any]], provider: OpenAICompatible, within: float
+) -> list[str] | None:
     """The models that a server lists; None if it does not answer in time, or not as such a server does."""
-    headers = {"Authorization": f"Bearer {key}"} if (key := service.key()) else {}
+    headers = {"Authorization": f"Bearer {key}"} if (key := provider.service.key()) else {}
     try:
         async with asyncio.timeout(within):
-            listing = await get_json(f"{service.base_url}/models", headers=headers, timeout=within)
+            listing = await get_json(f"{provider.base_url}/models", headers=headers, timeout=within)
     except (TimeoutError, NbchatError):
         return None
     if not isinstance(listing, dict) or "data" not in listing:

@@ -230,21 +230,26 @@ class LoopbackServer(ABC):
 
 
 def check_headers(headers: Mapping[str, str], expected: Mapping[str, str]) -> None:
-    names = {name.lower() for name in headers}
-    require(names - _TRANSPORT <= expected.keys(), f"unknown headers {sorted(names - _TRANSPORT - expected.keys())}")
+    """Refuse other headers than these, whose values are regular expressions; what HTTP itself needs may be there."""
+    unknown = {name.lower() for name in headers} - _TRANSPORT - expected.keys()
+    require(not unknown, f"there are unknown headers {sorted(unknown)}")
     for name, pattern in expected.items():
         require(re.fullmatch(pattern, headers.get(name, "")), f"the header {name} is {headers.get(name)!r}")
 
 
-def check_body(body: Any, expected: Mapping[str, Any]) -> None:
+def check_body(body: Any, expected: Mapping[str, Any], *, exact: bool = True) -> None:
+    """Refuse what is no JSON object with these keys, whose values are types; other keys only if `exact`."""
     require(isinstance(body, dict), "the body is no JSON object")
-    require(body.keys() == expected.keys(), f"the body has the keys {sorted(body)}")
+    lacking, unknown = sorted(expected.keys() - body.keys()), sorted(body.keys() - expected.keys())
+    require(not lacking, f"the body lacks the keys {lacking}")
+    require(not (exact and unknown), f"the body has unknown keys {unknown}")
     for name, kind in expected.items():
         right = isinstance(body[name], kind) and (kind is bool or not isinstance(body[name], bool))
         require(right, f"{name} is {body[name]!r}")
 
 
 def check_messages(messages: Sequence[Any], roles: Sequence[str]) -> None:
+    """Refuse what is no message, or from nobody who may have said something here."""
     for message in messages:
         whole = isinstance(message, dict) and isinstance(message.get("content"), str | list)
         require(whole and message.get("role") in roles, f"{message!r} is no message")
@@ -257,7 +262,7 @@ def _decoded(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
 def _json_or_none(data: bytes) -> Any:
     try:
         return json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
