@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 import nh3
 from markdown_it import MarkdownIt
+from markdown_it.common.utils import normalizeReference, unescapeAll
 from markdown_it.renderer import RendererHTML
 from markdown_it.rules_block import StateBlock, table
 from markdown_it.rules_core import StateCore
@@ -257,6 +258,7 @@ def _markdown() -> MarkdownIt:
     markdown.core.ruler.before("inline", "tasks", _mark_tasks)
     markdown.core.ruler.push("dress", _dress)
     markdown.block.ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
+    markdown.block.ruler.at("reference", _definition)
     markdown.block.ruler.before("fence", "math", _math_block, {"alt": ["paragraph", "reference", "blockquote", "list"]})
     markdown.inline.ruler.before("escape", "math", _math_inline)
     markdown.inline.ruler.before("escape", "address", _bare_address)
@@ -288,6 +290,23 @@ def _end_of_table(state: StateBlock, start: int, end: int) -> int:
         if spare < 0 or state.isEmpty(line):
             return line
     return end
+
+
+_DEFINITION = re.compile(
+    r"""\[((?:[^][\\]|\\.){1,300})\]:[ \t]*(?:<([^<>]*)>|([^\s<]\S*))(?:[ \t]+(?:"[^"]*"|'[^']*'|\([^()]*\)))?[ \t]*"""
+)
+
+
+def _definition(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """`[name]: address "title"` on one line; the rule of markdown-it takes quadratic time before version 4."""
+    found = _DEFINITION.fullmatch(state.src, state.bMarks[start] + state.tShift[start], state.eMarks[start])
+    name = normalizeReference(found[1]) if found else ""
+    if silent or not found or not name or state.is_code_block(start):
+        return False
+    href = state.md.normalizeLink(unescapeAll(found[2] or found[3] or ""))
+    state.env.setdefault("references", {}).setdefault(name, {"title": "", "href": href})
+    state.line = start + 1
+    return True
 
 
 _LINE_BREAK = re.compile(r"<br[ \t]*/?>", re.IGNORECASE)

@@ -33,7 +33,7 @@ network_guard.install()
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever drives a browser is a browser test."""
     for item in items:
-        if "chromium" in getattr(item, "fixturenames", ()):
+        if "chromium_path" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.browser)
 
 
@@ -85,18 +85,24 @@ def kernel(start_kernel: Callable[..., Kernel]) -> Kernel:
     return start_kernel()
 
 
-@pytest.fixture
-def chromium() -> Iterator[Browser]:
-    """A browser that finds no host but this machine. Without one a test fails in CI, and says so elsewhere."""
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """Where a browser is. Without one a browser test fails in CI, and is skipped elsewhere, saying so."""
     path = find_chromium()
     if path is None:
         (pytest.fail if REAL_ENVIRONMENT.get("CI") else pytest.skip)(MISSING)
+    return path
+
+
+@pytest.fixture
+def chromium(chromium_path: str) -> Iterator[Browser]:
+    """A browser that finds no host but this machine."""
     from playwright.sync_api import sync_playwright
 
     # One Playwright a test: its loop stays "running" in this thread, and no async test could start after it.
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=path,
+            executable_path=chromium_path,
             chromium_sandbox=False,
             args=["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"],
         )
@@ -105,8 +111,8 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def lab_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
-    """One JupyterLab for all browser tests, with a home of its own."""
+def lab_server(chromium_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
+    """One JupyterLab for all browser tests, with a home of its own; none is started without a browser."""
     from labs import LabServer
 
     home = tmp_path_factory.mktemp("lab-home")

@@ -356,7 +356,7 @@ def test_no_sentence_is_longer_than_300_characters() -> None:
         failures.cut_off("c" * 500),
         failures.unreadable("u" * 500),
         failures.silence(),
-        failures.connection("c" * 500),
+        failures.connection("c" * 500, "Try again later."),
         failures.refused_connection(),
     ]
     assert max(len(str(error)) for error in errors) <= 300
@@ -387,7 +387,7 @@ def test_the_classes_of_what_has_no_status() -> None:
     assert type(failures.silence()) is ConnectionFailed
     assert "sent nothing for 120 s" in str(failures.silence())
     assert "--timeout" in str(failures.silence())
-    assert type(failures.connection("closed")) is ConnectionFailed
+    assert type(failures.connection("closed", "")) is ConnectionFailed
     assert type(failures.cut_off("ended")) is ReplyCutOff
     assert type(failures.unreadable("sent noise")) is ProviderError
     page = failures.wrong_body(WrongBody("answered with an HTML page", f"Sign in {KEY}"), begun=False)

@@ -80,12 +80,23 @@ async def ask(url: str, **changes: Any) -> list[Chunk]:
         return [chunk async for chunk in http.stream(lambda: request(url, **changes), Words)]
 
 
+async def outcome(url: str, **changes: Any) -> tuple[list[Chunk], NbchatError | None]:
+    """The chunks of a reply, and the error that it ended with."""
+    chunks: list[Chunk] = []
+    try:
+        async with asyncio.timeout(10):
+            async for one in http.stream(lambda: request(url, **changes), Words):
+                chunks.append(one)
+    except NbchatError as error:
+        return chunks, error
+    return chunks, None
+
+
 async def fail(url: str, kind: type[NbchatError], **changes: Any) -> Any:
     """The error that a request ends with; exactly of this class."""
-    with pytest.raises(NbchatError) as caught:
-        await ask(url, **changes)
-    assert type(caught.value) is kind, caught.value
-    return caught.value
+    _, error = await outcome(url, **changes)
+    assert type(error) is kind, error
+    return error
 
 
 async def good(peer: Peer, asked: Asked) -> object:
@@ -206,32 +217,21 @@ async def test_what_will_not_pass_is_not_tried_again(status: int) -> None:
 
 async def test_after_two_retries_the_last_error_is_raised() -> None:
     async with RawServer(*(answering(whole(status, b"busy")) for status in (500, 502, 503))) as server:
-        notices = []
-        with pytest.raises(ProviderError) as caught:
-            async for chunk_ in http.stream(lambda: request(server.url), Words):
-                notices.append(chunk_)
-    assert notices == [Notice("the server failed, retrying in 1 s")] * 2
-    assert caught.value.status == 503
+        chunks, error = await outcome(server.url)
+    assert chunks == [Notice("the server failed, retrying in 1 s")] * 2
+    assert isinstance(error, ProviderError)
+    assert error.status == 503
     assert len(server.asked) == 3
 
 
-async def test_each_wait_is_twice_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "BASE_DELAY", 4.0)
-    waits: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        waits.append(seconds)
-
+async def test_the_second_wait_is_twice_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "BASE_DELAY", 0.51)
     async with RawServer(closing, closing, good) as server:
-        monkeypatch.setattr(http.asyncio, "sleep", sleep)
-        chunks = await ask(server.url)
-        monkeypatch.undo()
-    assert waits == [4.0, 8.0]
-    assert chunks == [
-        Notice("the connection broke, retrying in 4 s"),
-        Notice("the connection broke, retrying in 8 s"),
-        "hello",
-    ]
+        assert await ask(server.url) == [
+            Notice("the connection broke, retrying in 1 s"),
+            Notice("the connection broke, retrying in 2 s"),
+            "hello",
+        ]
 
 
 @pytest.mark.parametrize("header", ["1", "0.2", "0"])
@@ -263,12 +263,10 @@ async def test_a_connection_that_is_refused_is_tried_again() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        chunks = []
-        with pytest.raises(ConnectionFailed) as caught:
-            async for chunk_ in http.stream(lambda: request(url), Words):
-                chunks.append(chunk_)
+        chunks, error = await outcome(url)
     assert chunks == [Notice("could not connect, retrying in 1 s")] * 2
-    assert str(caught.value) == f"acme ({url[7:]}) refused the connection. Is the server running?"
+    assert isinstance(error, ConnectionFailed)
+    assert str(error) == f"acme ({url[7:]}) refused the connection. Is the server running?"
 
 
 @pytest.mark.parametrize("script", [closing, resetting])
@@ -836,13 +834,11 @@ async def test_a_socks_proxy_that_is_down_is_tried_again() -> None:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
         proxy = f"socks5h://me:secret@127.0.0.1:{port}"
-        chunks = http.stream(lambda: request("http://api.acme.example", proxy=proxy), Words)
-        assert await anext(chunks) == Notice("could not connect, retrying in 1 s")
-        with pytest.raises(ConnectionFailed) as caught:
-            async for _ in chunks:
-                pass
-    assert f"through the proxy 127.0.0.1:{port}" in str(caught.value)
-    assert "secret" not in str(caught.value)
+        chunks, error = await outcome("http://api.acme.example", proxy=proxy)
+    assert chunks == [Notice("could not connect, retrying in 1 s")] * 2
+    assert isinstance(error, ConnectionFailed)
+    assert f"through the proxy 127.0.0.1:{port}" in str(error)
+    assert "secret" not in str(error)
 
 
 async def test_without_its_package_a_socks_proxy_asks_for_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -888,7 +884,6 @@ async def test_a_small_document_that_is_not_to_be_had(response: bytes, words: st
             await http.get_json(f"{server.url}/models", headers={"Authorization": f"Bearer {KEY}"}, timeout=5)
     assert words in str(caught.value)
     assert KEY not in str(caught.value)
-    assert len(server.asked) == 1
 
 
 async def test_a_small_document_has_its_time() -> None:
@@ -899,5 +894,5 @@ async def test_a_small_document_has_its_time() -> None:
             await asyncio.sleep(0.05)
 
     async with RawServer(script) as server:
-        with pytest.raises(ConnectionFailed, match=r"sent nothing|took longer"):
+        with pytest.raises(ConnectionFailed, match=r"gave no whole answer within 0\.3 s"):
             await http.get_json(server.url, timeout=0.3)

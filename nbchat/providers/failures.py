@@ -319,7 +319,7 @@ class Failures:
         local = is_local(self._request.url)
         return self.connection("refused the connection", "Is the server running?" if local else "Check the base URL.")
 
-    def connection(self, what: str, advice: str = "Try again later.", **facts: Any) -> ProviderError:
+    def connection(self, what: str, advice: str, **facts: Any) -> ProviderError:
         """There is no connection, or it broke before anything came."""
         if self._proxy and is_local(self._request.url):
             advice = "To reach this machine without the proxy, set NO_PROXY=localhost,127.0.0.1."

@@ -18,7 +18,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, M
 from contextlib import ExitStack, aclosing, asynccontextmanager, suppress
 from errno import ECONNREFUSED, ECONNRESET
 from functools import cached_property
-from ssl import SSLError
+from ssl import SSLCertVerificationError, SSLError
 from typing import Any, cast
 
 import aiohttp
@@ -115,6 +115,8 @@ async def get_json(
     route = Route(request)
     try:
         return await Patience(timeout).wait(_get(request, route))
+    except Silent:
+        failed = _Failed(route.failures.connection(f"gave no whole answer within {timeout:g} s", _LATER))
     except _PROBLEMS as problem:
         failed = _explain(problem, route.failures, begun=False)
     raise failed.error
@@ -184,7 +186,7 @@ async def _post(
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as problem:
             # `message` is text unless a part of an answer has come
             if body.reused and isinstance(getattr(problem, "message", ""), str):
-                error = route.failures.connection("closed the connection without an answer")
+                error = route.failures.connection("closed the connection without an answer", _LATER)
                 raise _Failed(error, _LOST, stale=True) from None
             raise
         except ValueError:  # aiohttp's word for a line break in a header, for one
@@ -366,20 +368,21 @@ def _explain(problem: Exception, failures: Failures, begun: bool) -> _Failed:
 _URL = "Check the base URL: its host, its port, http:// or https://."
 _NETWORK = "Check the network and the base URL."
 _AUTHORITIES = "The variable SSL_CERT_FILE may name further authorities."
+_LATER = "Try again later."
 _NOT_MADE, _LOST = "could not connect", "the connection broke"
 
 _CONNECTIONS: tuple[tuple[type[Exception], str, str, str], ...] = (
-    (_Broken, "closed the connection before the reply began", "", _LOST),
-    (aiohttp.ClientProxyConnectionError, "could not be reached: the proxy takes no connection", "", _NOT_MADE),
+    (_Broken, "closed the connection before the reply began", _LATER, _LOST),
+    (SSLCertVerificationError, "has a certificate that is not trusted here", _AUTHORITIES, ""),
+    (SSLError, "made no secure connection", _URL, ""),
     (aiohttp.ConnectionTimeoutError, f"took no connection within {CONNECTING:g} s", _NETWORK, ""),
-    (aiohttp.ClientConnectorCertificateError, "has a certificate that is not trusted here", _AUTHORITIES, ""),
-    (aiohttp.ClientSSLError, "made no secure connection", _URL, ""),
     (aiohttp.ClientConnectorDNSError, "could not be found: no such host is known", _NETWORK, ""),
+    (aiohttp.ClientProxyConnectionError, "could not be reached: the proxy takes no connection", _LATER, _NOT_MADE),
     (aiohttp.ClientResponseError, "answered with something that is not HTTP", _URL, ""),
     (aiohttp.ClientConnectorError, "could not be reached", _NETWORK, ""),
-    (aiohttp.ClientError, "closed the connection without an answer", "", _LOST),
+    (aiohttp.ClientError, "closed the connection without an answer", _LATER, _LOST),
 )
-"""What each problem with a connection is called, what to do about it, and what is said when it is tried again."""
+"""What each problem with a connection, or its cause, is called; what to do; what is said when it is tried again."""
 
 
 def _explain_connection(problem: Exception, failures: Failures) -> _Failed:
@@ -388,9 +391,8 @@ def _explain_connection(problem: Exception, failures: Failures) -> _Failed:
     if isinstance(problem, ProxyFailed):
         error = failures.connection(f"could not be reached: {problem.reason}", "Check the proxy.")
         return _Failed(error, _NOT_MADE if problem.down else "")
-    if isinstance(problem, aiohttp.ClientConnectorError) and problem.errno in (ECONNREFUSED, ECONNRESET):
+    if type(problem) is aiohttp.ClientConnectorError and problem.errno in (ECONNREFUSED, ECONNRESET):
         return _Failed(failures.refused_connection(), _NOT_MADE)
-    if isinstance(problem.__cause__, SSLError):  # where a SOCKS proxy is in between, aiohttp has no name for it
-        return _Failed(failures.connection("made no secure connection", _URL))
-    _, what, advice, reason = next(row for row in _CONNECTIONS if isinstance(problem, row[0]))
+    row = next(row for row in _CONNECTIONS if isinstance(problem, row[0]) or isinstance(problem.__cause__, row[0]))
+    _, what, advice, reason = row
     return _Failed(failures.connection(what, advice), reason)
