@@ -1,20 +1,23 @@
 """Chat with language models inside a notebook.
 
 `%load_ext nbchat`, then `%%chat` cells stream the model's reply under the cell. `nbchat.Chat` is the same
-conversation from Python, and `nbchat.current()` the one of this notebook. Importing needs no kernel.
+conversation from Python, and `nbchat.current()` the one of this notebook. Importing needs no kernel, and the
+parts are imported when they are first used, so that loading the extension costs a kernel's start next to nothing.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from nbchat.chat import Chat, Reply, current
-from nbchat.errors import NbchatError, ProviderError, ReplyInterrupted, UsageProblem
-from nbchat.notebook import shell as _running_shell
-from nbchat.providers.registry import register
+from nbchat import notebook as _notebook
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+    from nbchat.chat import Chat, Reply, current
+    from nbchat.errors import NbchatError, ProviderError, ReplyInterrupted, UsageProblem
+    from nbchat.providers.registry import register
 
 __version__ = "0.1.0"
 
@@ -31,13 +34,34 @@ __all__ = [
     "unload_ipython_extension",
 ]
 
+_HOMES = {
+    "Chat": "nbchat.chat",
+    "NbchatError": "nbchat.errors",
+    "ProviderError": "nbchat.errors",
+    "Reply": "nbchat.chat",
+    "ReplyInterrupted": "nbchat.errors",
+    "UsageProblem": "nbchat.errors",
+    "current": "nbchat.chat",
+    "register": "nbchat.providers.registry",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """What `%load_ext nbchat` calls."""
     from nbchat import magics
 
     magics.load(shell)
-    _let_replies_show_themselves()
+    _let_replies_show_themselves(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
@@ -53,11 +77,11 @@ def _show(reply: Reply) -> None:
     display.show_live(reply)
 
 
-def _let_replies_show_themselves() -> None:
+def _let_replies_show_themselves(shell: InteractiveShell | None) -> None:
     """A `Reply` as a cell's last expression is shown live; with or without the extension loaded."""
-    running: Any = _running_shell()
-    if running is not None and running.display_formatter is not None:
-        running.display_formatter.ipython_display_formatter.for_type(Reply, _show)
+    formatter: Any = shell and shell.display_formatter
+    if formatter:
+        formatter.ipython_display_formatter.for_type_by_name("nbchat.chat", "Reply", _show)
 
 
-_let_replies_show_themselves()
+_let_replies_show_themselves(_notebook.shell())

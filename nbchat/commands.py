@@ -10,8 +10,8 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Callable
+from importlib import metadata
 
-import nbchat
 from nbchat.chat import Chat, Reply
 from nbchat.config import settings
 from nbchat.errors import UnknownModel, UsageProblem, did_you_mean, shorten
@@ -47,7 +47,7 @@ def _overview() -> str:
     rows = [doc.partition("\n")[0].partition(": ") for doc in commands]
     return "\n".join(
         [
-            f"nbchat {nbchat.__version__}: chat with language models in cells. `%%chat [MODEL] [options]`, prompt below.",
+            f"{_version()}: chat with language models in cells. `%%chat [MODEL] [options]`, prompt below.",
             "",
             _EXAMPLES,
             "",
@@ -163,7 +163,7 @@ def config(chat: Chat, words: list[str]) -> Result:
 def version(chat: Chat, words: list[str]) -> Result:
     """version: which nbchat this is"""
     _none(words)
-    return f"nbchat {nbchat.__version__}"
+    return _version()
 
 
 COMMANDS: dict[str, Callable[[Chat, list[str]], Result]] = {
@@ -189,6 +189,10 @@ def run(chat: Chat, line: str) -> Result | None:
         near = did_you_mean(word, COMMANDS)
         raise UsageProblem(f"There is no subcommand {word!r}.{near} To send it as a prompt: `%chat -- {word}`")
     return None
+
+
+def _version() -> str:
+    return f"nbchat {metadata.version('jupyter-nbchat')}"
 
 
 def _none(words: list[str]) -> None:

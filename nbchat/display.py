@@ -118,7 +118,7 @@ class Captured(CellView):
         super().__init__(Look(raw=look.raw, stream=False))
 
 
-def show(reply: Reply, look: Look = Look()) -> None:  # noqa: B008  # frozen
+def show(reply: Reply, look: Look = Look()) -> None:  # frozen
     """Show a reply until it ends, waiting on this thread.
 
     Raises:
@@ -135,7 +135,7 @@ def show(reply: Reply, look: Look = Look()) -> None:  # noqa: B008  # frozen
     reply.result()
 
 
-async def show_async(reply: Reply, look: Look = Look()) -> None:  # noqa: B008  # frozen
+async def show_async(reply: Reply, look: Look = Look()) -> None:  # frozen
     """Show a reply until it ends, while the kernel's loop goes on with other work; raises like `show`.
 
     A kernel interrupts an awaiting cell by cancelling its task. While nothing else happens it is seen only

@@ -20,7 +20,6 @@ all that shows (`_render_traceback_`), and the cell still fails; elsewhere they 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 _LONGEST = 300
@@ -130,6 +129,8 @@ def shorten(text: str, most: int) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A sentence that names the known words nearest to `word`, with a leading space; empty if none is near."""
+    import difflib  # only for one who has slipped
+
     by_folded = {name.casefold(): name for name in known}
     near = difflib.get_close_matches(word.casefold(), by_folded, n=3, cutoff=0.6)
     return f" Did you mean {' or '.join(by_folded[name] for name in near)}?" if near else ""

@@ -11,20 +11,16 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from nbchat.messages import Message, Usage
+
+if TYPE_CHECKING:
+    from nbchat.notebook import Cell
 
 Status = Literal["queued", "streaming", "done", "stopped", "failed"]
 
 _CUT_MARK = "\n\n[The reply was cut off here.]"
-
-
-class Cell(NamedTuple):
-    """Which send of a notebook this is: the cell's id, and its place among the sends of that execution."""
-
-    id: str
-    ordinal: int
 
 
 @dataclass(eq=False)

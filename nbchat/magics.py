@@ -14,20 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, magics_class, no_var_expand
 
-from nbchat import commands
-from nbchat.chat import Reply, current
 from nbchat.config import NbChat, settings
 from nbchat.errors import UsageProblem
 from nbchat.loop import allow_nested_loops
-from nbchat.messages import text_of
 from nbchat.notebook import in_kernel
-from nbchat.options import Line, complete, parse_header, parse_line
-from nbchat.providers import guide, registry
 
+# The rest is imported where it is used: loading the extension must not slow down the start of every kernel.
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from nbchat.chat import Reply
     from nbchat.display import Look
+    from nbchat.options import Line
 
 NAMES = ("chat", "nbchat")
 """What the magics are called; the second is for where another extension has the first."""
@@ -44,7 +42,7 @@ class ChatMagics(Magics):
         The reply streams under the cell. The notebook keeps its conversation: later prompts are sent with
         the turns before them. `%chat help` shows the options and subcommands.
         """
-        asked = parse_line(line) if cell is None else parse_header(line)
+        asked = _parse(line, cell)
         if reply := self._ask(asked, cell):
             from nbchat.display import show
 
@@ -54,7 +52,7 @@ class ChatMagics(Magics):
     @no_var_expand
     async def chat_async(self, line: str, cell: str | None = None) -> None:
         """What `%%chat` is in a notebook's cell: the same, but the kernel goes on with other work meanwhile."""
-        asked = parse_line(line) if cell is None else parse_header(line)
+        asked = _parse(line, cell)
         if reply := self._ask(asked, cell):
             from nbchat.display import show_async
 
@@ -63,6 +61,10 @@ class ChatMagics(Magics):
 
     def _ask(self, asked: Line, cell: str | None) -> Reply | None:
         """Carry out a subcommand, or send the prompt; the reply to show, if there is one."""
+        from nbchat import commands
+        from nbchat.chat import Reply, current
+        from nbchat.messages import text_of
+
         chat = current()
         if cell is None and not asked.explicit:
             result = commands.run(chat, asked.prompt)
@@ -90,11 +92,17 @@ class ChatMagics(Magics):
         )
 
     def _keep(self, asked: Line, reply: Reply) -> None:
-        if asked.into:
+        if asked.into and self.shell is not None:
             self.shell.user_ns[asked.into] = reply.text
 
 
 _NO_PROMPT = "There is no prompt: write it below the %%chat line, or on one line as `%chat …`; `%chat help` shows more."
+
+
+def _parse(line: str, cell: str | None) -> Line:
+    from nbchat.options import parse_header, parse_line
+
+    return parse_line(line) if cell is None else parse_header(line)
 
 
 def _look(asked: Line) -> Look:
@@ -164,18 +172,22 @@ def _inside_a_cell() -> bool:
 
 
 def _completions(_: InteractiveShell, event: Any) -> list[str]:
+    from nbchat.commands import COMMANDS
+    from nbchat.options import complete
+    from nbchat.providers import guide, registry
+
     words = event.text_until_cursor.split() if hasattr(event, "text_until_cursor") else event.line.split()
     typed = words[:-1] if event.symbol and words[-1:] else words
     return complete(
         typed,
         models=registry.known_models(settings().aliases),
         providers=registry.known_providers(),
-        commands=list(commands.COMMANDS),
+        commands=list(COMMANDS),
         sections=list(guide.sections()),
     )
 
 
-def load(shell: InteractiveShell) -> None:
+def load(shell: Any) -> None:  # IPython's own annotations of what is called here are wrong
     """Put the magics, the transformer, the completions and the settings into a shell."""
     known = shell.magics_manager.magics
     names = [name for name in NAMES if _is_free(known, name)]
@@ -201,7 +213,7 @@ def _is_free(known: dict[str, dict[str, Any]], name: str) -> bool:
     return taken is None or isinstance(getattr(taken, "__self__", None), ChatMagics)
 
 
-def _load_settings(shell: InteractiveShell) -> None:
+def _load_settings(shell: Any) -> None:
     configured = NbChat.instance(parent=shell)
     if configured.parent is None:  # made before the extension was loaded
         configured.parent = shell

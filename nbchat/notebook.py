@@ -7,12 +7,17 @@ and consoles do not. An IPython without a kernel (a terminal) has no requests at
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
-
-from nbchat.history import Cell
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+
+class Cell(NamedTuple):
+    """Which send of a notebook this is: the cell's id, and its place among the sends of that execution."""
+
+    id: str
+    ordinal: int
 
 
 def shell() -> InteractiveShell | None:

@@ -131,12 +131,16 @@ def test_models_finds_a_local_server(chat: Chat, monkeypatch: pytest.MonkeyPatch
     assert "✓ ollama" in shown
 
 
-@pytest.mark.parametrize("line", ["models of the world", "reset the counter", "undo that", "config my vim", "version 2"])
+@pytest.mark.parametrize(
+    "line", ["models of the world", "reset the counter", "undo that", "config my vim", "version 2"]
+)
 def test_more_words_make_it_a_prompt(chat: Chat, line: str) -> None:
     assert run(chat, line) is None
 
 
-@pytest.mark.parametrize(("word", "near"), [("histroy", "history"), ("modles", "models"), ("hello", "`%chat -- hello`")])
+@pytest.mark.parametrize(
+    ("word", "near"), [("histroy", "history"), ("modles", "models"), ("hello", "`%chat -- hello`")]
+)
 def test_one_unknown_word_is_not_sent(chat: Chat, word: str, near: str) -> None:
     with pytest.raises(UsageProblem, match=near):
         run(chat, word)

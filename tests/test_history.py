@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from nbchat.history import Cell, History, Turn, context
+from nbchat.history import History, Turn, context
+from nbchat.notebook import Cell
 
 
 def turn(prompt: str, text: str = "", status: Any = "done", cell: Cell | None = None, cut: bool = False) -> Turn:

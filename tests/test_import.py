@@ -13,7 +13,7 @@ import pytest
 
 HEAVY = {"aiohttp", "ipywidgets", "markdown_it", "nh3", "pygments.lexers", "sqlite3", "IPython.terminal"}
 
-IMPORT = "import nbchat"
+IMPORT = "import nbchat; nbchat.Chat"
 
 SHELL = """
 import ipykernel.kernelapp

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from kernels import Execution, Kernel
 
 pytestmark = pytest.mark.slow

@@ -49,8 +49,7 @@ def test_a_reply_streams_below_its_cell_and_an_interrupt_keeps_what_came(lab: La
 
 def test_a_comm_arrives_while_a_cell_streams(lab: Lab) -> None:
     target = (
-        "def opened(comm, message):\n    gate.open()\n"
-        "get_ipython().kernel.comm_manager.register_target('gate', opened)"
+        "def opened(comm, message):\n    gate.open()\nget_ipython().kernel.comm_manager.register_target('gate', opened)"
     )
     lab.open([SETUP + target, "%%chat gated\nhello"])
     lab.run(0)
@@ -68,7 +67,9 @@ def test_nothing_in_a_reply_runs_or_is_fetched(lab: Lab) -> None:
     lab.run_all()
     expect(lab.output(1)).to_contain_text("<script>")
     assert lab.page.evaluate("window.hit") is None
-    assert lab.output(1).locator("script, img, [onerror], [data-commandlinker-command], a[href^=javascript]").count() == 0
+    assert (
+        lab.output(1).locator("script, img, [onerror], [data-commandlinker-command], a[href^=javascript]").count() == 0
+    )
     assert lab.outside == []
 
 

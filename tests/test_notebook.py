@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from nbchat import notebook
-from nbchat.history import Cell
-from nbchat.notebook import SendCounter, cell_id, in_kernel, publisher, shell
+from nbchat.notebook import Cell, SendCounter, cell_id, in_kernel, publisher, shell
 
 
 class Kernel:

@@ -68,7 +68,18 @@ def test_a_slip_is_one_line_that_says_what_to_do(header: str, said: str) -> None
 
 @pytest.mark.parametrize(
     "prompt",
-    ["hello there", "what's up?", 'say "hi', "{x} $y %z \\n `w`", "a  b   ", "-5 + 3?", "- a list", "x -m y", "!ls", "…"],
+    [
+        "hello there",
+        "what's up?",
+        'say "hi',
+        "{x} $y %z \\n `w`",
+        "a  b   ",
+        "-5 + 3?",
+        "- a list",
+        "x -m y",
+        "!ls",
+        "…",
+    ],
 )
 def test_a_lines_prompt_is_not_touched(prompt: str) -> None:
     assert parse_line(prompt) == Line(prompt=prompt)

@@ -23,7 +23,8 @@ SETUP = (
 @pytest.fixture
 def terminal() -> Iterator[Any]:
     """An IPython at its prompt, with the extension loaded."""
-    command = ["-W", "ignore", "-m", "IPython", "--simple-prompt", "--colors=NoColor", "--no-banner", "--no-confirm-exit"]
+    quiet = ["--simple-prompt", "--colors=NoColor", "--no-banner", "--no-confirm-exit"]
+    command = ["-W", "ignore", "-m", "IPython", *quiet]
     child = pexpect.spawn(sys.executable, command, encoding="utf-8", timeout=WAIT, dimensions=(40, 200))
     child.expect(r"In \[1\]: ")
     child.sendline("%load_ext nbchat")
@@ -60,14 +61,16 @@ import asyncio
 from nbchat.providers import FlowGpt, GPROChat
 from nbchat.testing import FlowGptServer, GPROChatServer
 
+greeting = [{"role": "user", "content": "Привет, как дела?"}]
 messages = [{"role": "user", "content": "Hello, GPROChat!"}]
 
 async def documented():
-    generator = await FlowGpt.create_async_generator(model="gpt-3.5-turbo", messages=[{"role": "user", "content": "Привет, как дела?"}])
+    generator = await FlowGpt.create_async_generator(model="gpt-3.5-turbo", messages=greeting)
     async for message in generator: print(message)
 
 async def generate_response():
-    async for chunk in GPROChat.create_async_generator(model='gemini-1.5-pro', messages=messages): print(chunk, end="")
+    async for chunk in GPROChat.create_async_generator(model='gemini-1.5-pro', messages=messages):
+        print(chunk, end="")
 
 with FlowGptServer() as flowgpt, GPROChatServer() as gprochat, flowgpt.pointing(FlowGpt), gprochat.pointing(GPROChat):
     asyncio.run(documented())
