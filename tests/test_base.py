@@ -108,7 +108,7 @@ def test_no_messages(messages: Messages) -> None:
     ["Hello", ["Hello"], [{"role": "user"}], [{"content": "Hello"}], [None], [{"role": "user", "content": ""}, 7]],
 )
 def test_what_is_no_message(messages: Any) -> None:
-    with pytest.raises(UsageProblem, match='A message looks like {"role": "user"'):
+    with pytest.raises(UsageProblem, match=r'A message looks like \{"role": "user"'):
         require_messages(messages)
 
 

@@ -454,21 +454,41 @@ def test_a_coroutine_that_gives_a_generator_is_a_provider() -> None:
     assert Chat(provider=Awaited).send("x").result(10) == "<x>"
 
 
-def test_objects_of_another_library_count_as_their_text() -> None:
-    class Hidden:
+def test_values_of_another_library_are_known_by_their_names() -> None:
+    class ResponseType:  # the classes and attributes are g4f's
         def __str__(self) -> str:
-            return ""
+            raise NotImplementedError
 
-    class Picture:
+    class JsonResponse(ResponseType):
+        def __str__(self) -> str:
+            return "{'choices': []}"
+
+    class MediaResponse(ResponseType):
         def __str__(self) -> str:
             return "![](x)"
 
+    class ImageResponse(MediaResponse): ...
+
+    class Reasoning(ResponseType):
+        def __str__(self) -> str:
+            return "hm"
+
+    class Usage(ResponseType):
+        prompt_tokens, completion_tokens = 3, 7
+
+    class FinishReason(ResponseType):
+        reason = "length"
+
     class Foreign:
         async def create_async_generator(self, model: str, messages: Messages) -> AsyncIterator[object]:
-            for value in (Hidden(), Picture(), object(), "!"):
+            kinds = (ResponseType, JsonResponse, ImageResponse, Reasoning, Usage, FinishReason, object)
+            for value in (*(kind() for kind in kinds), "!"):
                 yield value
 
-    assert Chat(provider=Foreign()).send("x").result(10) == "![](x)!"
+    reply = Chat(provider=Foreign()).send("x")
+    assert reply.result(10) == "![](x)!"
+    assert (reply.reasoning, reply.usage and reply.usage.completion_tokens) == ("hm", 7)
+    assert "limit of tokens" in reply.notices[-1].text
 
 
 def test_what_holds_no_reply_is_said() -> None:

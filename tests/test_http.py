@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import shutil
 import socket
+import ssl
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
@@ -13,6 +18,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from email.utils import formatdate
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -171,7 +177,7 @@ async def test_each_attempt_makes_its_request_anew() -> None:
     assert [asked.header("x-nonce") for asked in server.asked] == ["0", "1", "2"]
 
 
-async def test_netrc_is_not_read(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_netrc_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login me password secret\n")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -842,9 +848,95 @@ async def test_a_socks_proxy_that_is_down_is_tried_again() -> None:
 
 
 async def test_without_its_package_a_socks_proxy_asks_for_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "aiohttp_socks", None)
+    monkeypatch.setitem(sys.modules, "aiohttp_socks", None)
     error = await fail("http://api.acme.example", UsageProblem, proxy="socks5://127.0.0.1:1080")
     assert "pip install 'jupyter-nbchat[socks]'" in str(error)
+
+
+# TLS
+
+
+SECURE = """
+import asyncio, json, ssl, sys
+from raw_server import RawServer, chunk, head
+from test_http import good, outcome, request, tunnel, Words
+from nbchat.providers import http
+
+async def holding(peer, asked):
+    await peer.send(head(), chunk(b"one\\n"))
+    await peer.gone()
+
+async def main(folder):
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder + "/cert.pem", folder + "/key.pem")
+    async with RawServer(good, context=context) as server, RawServer(tunnel) as proxy:
+        print(await outcome(server.url))
+        print(await outcome(server.url, proxy=proxy.url))
+        print(server.asked[1].headers == server.asked[0].headers, proxy.asked[0].first_line.split()[0])
+        print([name for name, _ in proxy.asked[0].headers if name in ("Authorization", "X-One")])
+    async with RawServer(holding, context=context) as server:
+        chunks = http.stream(lambda: request(server.url), Words)
+        print(await anext(chunks))
+        await chunks.aclose()
+        await asyncio.wait_for(server.dropped(), 10)
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a certificate that its own key has signed, for loopback."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed")
+    folder = tmp_path_factory.mktemp("tls")
+    names = ["-subj", "/CN=loopback", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", folder / "key.pem", "-out", folder / "cert.pem"]
+    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", *names, *files]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder
+
+
+def test_a_secure_server_is_asked_and_dropped_also_through_a_proxy(certificate: Path) -> None:
+    """In a process of its own, since trust is read when aiohttp is imported."""
+    here = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SECURE, certificate],
+        env={
+            **os.environ,
+            "SSL_CERT_FILE": str(certificate / "cert.pem"),
+            "PYTHONPATH": f"{here}{os.pathsep}{here.parent}",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == ["(['hello'], None)", "(['hello'], None)", "True CONNECT", "[]", "one"]
+
+
+async def test_a_certificate_that_is_not_trusted_is_named(certificate: Path) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+    async with RawServer(good, context=context) as server:
+        error = await fail(server.url, ConnectionFailed)
+        assert f"acme (127.0.0.1:{server.port}) has a certificate that is not trusted here" in str(error)
+        assert "SSL_CERT_FILE" in str(error)
+        async with socks_server() as (port, _):
+            error = await fail(server.url, ConnectionFailed, proxy=f"socks5://127.0.0.1:{port}")
+        assert "has a certificate that is not trusted here" in str(error)
+
+
+async def test_a_server_that_speaks_no_tls(certificate: Path) -> None:
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(whole(400, b"this is plain HTTP"))
+        writer.close()
+
+    async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
+        error = await fail(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", ConnectionFailed)
+    assert "made no secure connection. Check the base URL: its host, its port, http:// or https://." in str(error)
 
 
 # Small documents

@@ -185,16 +185,15 @@ async def test_chunks_come_as_they_are_sent(asked: Asked) -> None:
 
 @scripted_or_served
 async def test_a_cancelled_reply_drops_its_request(asked: Asked) -> None:
-    gate = Gate()
-    asked.reply("Hel", gate)
-    reply = asked.start()
-    assert await anext(reply) == "Hel"
+    asked.reply("Hel", Gate())
+    waiting = asyncio.Event()
 
-    async def rest() -> list[Any]:
-        return [chunk async for chunk in reply]
+    async def whole() -> None:
+        async for _ in asked.start():
+            waiting.set()
 
-    task = asyncio.create_task(rest())
-    await gate.reached()
+    task = asyncio.create_task(whole())
+    await waiting.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -272,6 +271,22 @@ def test_outside_of_nbchats_loop_nothing_is_left_open(kind: str) -> None:
     for _ in range(2):
         asyncio.run(run())
         gc.collect()
+
+
+@pytest.mark.parametrize("kind", SERVED)
+def test_an_error_in_the_users_own_loop_is_all_that_shows(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Its traceback keeps the reply alive until asyncio closes what is left: that must go without a word."""
+
+    async def fail() -> None:
+        async with SERVED[kind]() as asked:
+            asked.reply("Hel", Gate())
+            generator = await asked.start()
+            async for _ in generator:
+                raise LookupError("the user's own")
+
+    with pytest.raises(LookupError):
+        asyncio.run(fail())
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("kind", SERVED)

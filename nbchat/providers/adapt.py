@@ -7,7 +7,7 @@ string; what it yields may be strings, our own values, or objects of a library o
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any
 
 from nbchat.errors import ProviderError
@@ -76,8 +76,20 @@ async def _values(result: Any, name: str) -> AsyncGenerator[object, None]:
             close()
 
 
-def _chunk(value: object) -> Chunk:
-    """A value as a chunk; one of another library counts as its text, if it has a text of its own."""
+def _chunk(value: Any) -> Chunk:
+    """A value as a chunk. One of another library is known by its class's name (g4f's are); else it is skipped."""
     if isinstance(value, str | Reasoning | Usage | Finish | Notice):
         return value
-    return "" if type(value).__str__ is object.__str__ else str(value)
+    for kind in type(value).__mro__:
+        if convert := _FOREIGN.get(kind.__name__):
+            return convert(value)
+    return ""
+
+
+_FOREIGN: dict[str, Callable[[Any], Chunk]] = {
+    "Reasoning": lambda value: Reasoning(str(value)),
+    "Usage": lambda value: Usage(getattr(value, "prompt_tokens", None), getattr(value, "completion_tokens", None)),
+    "FinishReason": lambda value: Finish(value.reason),
+    "MediaResponse": str,  # markdown that shows a picture or a film
+    "Sources": str,  # a list of links, as markdown
+}
