@@ -106,7 +106,8 @@ class Worker:
         """End the loop and what runs on it; a thread that is stuck is left behind after `patience` seconds."""
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(patience)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(patience)
 
 
 def wait(future: Future[Any], timeout: float | None = None) -> bool:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, magics_class, no_var_expand
 
+from nbchat.completion import ChatCompleter
+from nbchat.completion import remove as remove_completions
 from nbchat.config import NbChat, settings
 from nbchat.errors import UsageProblem
 from nbchat.loop import allow_nested_loops
@@ -171,22 +173,6 @@ def _inside_a_cell() -> bool:
     return False
 
 
-def _completions(_: InteractiveShell, event: Any) -> list[str]:
-    from nbchat.commands import COMMANDS
-    from nbchat.options import complete
-    from nbchat.providers import guide, registry
-
-    words = event.text_until_cursor.split() if hasattr(event, "text_until_cursor") else event.line.split()
-    typed = words[:-1] if event.symbol and words[-1:] else words
-    return complete(
-        typed,
-        models=registry.known_models(settings().aliases),
-        providers=registry.known_providers(),
-        commands=list(COMMANDS),
-        sections=list(guide.sections()),
-    )
-
-
 def load(shell: Any) -> None:  # IPython's own annotations of what is called here are wrong
     """Put the magics, the transformer, the completions and the settings into a shell."""
     known = shell.magics_manager.magics
@@ -197,8 +183,7 @@ def load(shell: Any) -> None:  # IPython's own annotations of what is called her
     for name in names:
         shell.register_magic_function(magics.chat, "line_cell", name)
         shell.register_magic_function(magics.chat_async, "line_cell", f"{name}_async")
-        for prefix in ("%", "%%"):
-            shell.set_hook("complete_command", _completions, str_key=prefix + name)
+    ChatCompleter(names).install(shell)
     transformer = PromptTransformer(shell, names)
     shell.input_transformers_cleanup.insert(0, transformer)
     shell.events.register("pre_run_cell", transformer.begin)
@@ -210,7 +195,11 @@ def load(shell: Any) -> None:  # IPython's own annotations of what is called her
 
 def _is_free(known: dict[str, dict[str, Any]], name: str) -> bool:
     taken = known["cell"].get(name) or known["line"].get(name)
-    return taken is None or isinstance(getattr(taken, "__self__", None), ChatMagics)
+    return taken is None or _is_ours(taken)
+
+
+def _is_ours(magic: Any) -> bool:
+    return isinstance(getattr(magic, "__self__", None), ChatMagics)
 
 
 def _load_settings(shell: Any) -> None:
@@ -222,12 +211,13 @@ def _load_settings(shell: Any) -> None:
         shell.configurables.append(configured)
 
 
-def unload(shell: InteractiveShell) -> None:
+def unload(shell: Any) -> None:
     """Take out what `load` put in."""
     for kind in ("line", "cell"):
         known = shell.magics_manager.magics[kind]
-        for name in [name for name in known if isinstance(getattr(known[name], "__self__", None), ChatMagics)]:
+        for name in [name for name, magic in known.items() if _is_ours(magic)]:
             del known[name]
+    remove_completions(shell)
     for transformer in [found for found in shell.input_transformers_cleanup if isinstance(found, PromptTransformer)]:
         shell.input_transformers_cleanup.remove(transformer)
         shell.events.unregister("pre_run_cell", transformer.begin)

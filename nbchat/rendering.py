@@ -40,7 +40,7 @@ from pygments.token import STANDARD_TYPES  # type: ignore[import-untyped]  # lik
 LIMIT = 200_000
 """How many characters a reply may have to be shown as markdown; a longer one is shown as plain text."""
 
-_LONGEST_PARAGRAPH = 20_000
+_LONGEST_PARAGRAPH = 10_000
 """A paragraph or table cell with more characters is text without markup: nobody wrote it to be read,
 and markdown-it can take a time that grows with the square of it."""
 _LONGEST_CODE = 50_000

@@ -111,6 +111,14 @@ class Kernel:
         self._client.shell_channel.send(message)
         return message["header"]["msg_id"]
 
+    def reply_to(self, request: str) -> Message:
+        """The content of the reply to what was sent."""
+        while True:
+            reply = self._client.get_shell_msg(timeout=WAIT)
+            if reply["parent_header"].get("msg_id") == request:
+                content: Message = reply["content"]
+                return content
+
     def wait(
         self, execution: Execution, until: Callable[[Execution], Any] | None = None, timeout: float = WAIT
     ) -> Execution:

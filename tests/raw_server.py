@@ -13,6 +13,7 @@ import ssl
 import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Self
 
 KEEP = "keep"
 """What a script returns so that the connection stays open for the next request."""
@@ -99,8 +100,55 @@ class Peer:
 Script = Callable[[Peer, Asked], Awaitable[object]]
 
 
-class RawServer:
-    """The server, for `async with RawServer(script, …) as server`.
+class SocketServer:
+    """A server of any protocol, for `async with SocketServer(serve) as server`.
+
+    Args:
+        serve: What to do with a connection, which is closed when this ends.
+        context: A TLS context.
+    """
+
+    def __init__(
+        self,
+        serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        self.port = 0
+        self._serve = serve
+        self._context = context
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self._context else 'http'}://127.0.0.1:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=self._context)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._run(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._serve(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the client may go at any time
+        finally:
+            writer.close()
+
+
+class RawServer(SocketServer):
+    """A server of HTTP, for `async with RawServer(script, …) as server`.
 
     Args:
         scripts: What to do with each request; the last one is for all further requests.
@@ -113,49 +161,82 @@ class RawServer:
     """
 
     def __init__(self, *scripts: Script, context: ssl.SSLContext | None = None, early: bool = False) -> None:
+        super().__init__(self._follow, context)
         self.asked: list[Asked] = []
         self.peers: list[Peer] = []
-        self.port = 0
         self._scripts = scripts
-        self._context = context
         self._early = early
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    @property
-    def url(self) -> str:
-        return f"{'https' if self._context else 'http'}://127.0.0.1:{self.port}"
-
-    async def __aenter__(self) -> RawServer:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=self._context)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def dropped(self) -> None:
         """Return once the client has dropped its last connection, for which the script must wait (`gone`)."""
         await self.peers[-1].is_gone.wait()
 
-    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.peers.append(Peer(len(self.peers), reader, writer))
-        task = asyncio.create_task(self._serve(self.peers[-1]))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def _follow(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = Peer(len(self.peers), reader, writer)
+        self.peers.append(peer)
+        while asked := await peer.head():
+            if not self._early:
+                await peer.body(asked)
+            script = self._scripts[min(len(self.asked), len(self._scripts) - 1)]
+            self.asked.append(asked)
+            if await script(peer, asked) is not KEEP:
+                break
 
-    async def _serve(self, peer: Peer) -> None:
-        try:
-            while asked := await peer.head():
-                if not self._early:
-                    await peer.body(asked)
-                script = self._scripts[min(len(self.asked), len(self._scripts) - 1)]
-                self.asked.append(asked)
-                if await script(peer, asked) is not KEEP:
-                    break
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the client may go at any time
-        finally:
-            peer.writer.close()
+
+async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
+    """Connect a client with a server on loopback, as a proxy does, until one of them goes."""
+
+    async def relay(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        while data := await source.read(65536):
+            target.write(data)
+            await target.drain()
+
+    back, there = await asyncio.open_connection("127.0.0.1", port)
+    ways = [asyncio.create_task(relay(reader, there)), asyncio.create_task(relay(back, writer))]
+    try:
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for way in ways:
+            way.cancel()
+        await asyncio.gather(*ways, return_exceptions=True)
+        there.close()
+
+
+async def tunnel(peer: Peer, asked: Asked) -> None:
+    """A script that does what a proxy does with CONNECT."""
+    await peer.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+    await join(peer.reader, peer.writer, int(asked.first_line.split()[1].rpartition(":")[2]))
+
+
+class SocksServer(SocketServer):
+    """A SOCKS5 proxy for any user, which connects to loopback only.
+
+    Args:
+        refusal: The number of the refusal that every connection gets; 0 for none.
+
+    Attributes:
+        heard: The user, the password and the host that it was told, as far as it was.
+    """
+
+    def __init__(self, refusal: int = 0) -> None:
+        super().__init__(self._negotiate)
+        self.heard: list[bytes] = []
+        self._refusal = refusal
+
+    async def _negotiate(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def counted() -> bytes:
+            return await reader.readexactly((await reader.readexactly(1))[0])
+
+        await reader.readexactly(1)
+        wants_login = b"\2" in await counted()
+        writer.write(b"\5\2" if wants_login else b"\5\0")
+        if wants_login:
+            await reader.readexactly(1)
+            self.heard += [await counted(), await counted()]
+            writer.write(b"\1\0")
+        kind = (await reader.readexactly(4))[3]
+        self.heard.append(await reader.readexactly(4) if kind == 1 else await counted())
+        port = int.from_bytes(await reader.readexactly(2), "big")
+        writer.write(bytes((5, self._refusal, 0, 1, 0, 0, 0, 0, 0, 0)))
+        if not self._refusal:
+            await join(reader, writer, port)

@@ -24,6 +24,7 @@ MAP = {
     "testing": "loop providers",  # the whole package; on top, since nothing of nbchat imports its fakes
     "nbchat": BELOW,
     "magics": BELOW,
+    "completion": BELOW,
     "commands": BELOW,
     "panel": BELOW,
     "options": "",
@@ -57,7 +58,7 @@ VALUES = {"config", "messages", "errors"}
 
 # A library, and the only modules that may import it.
 ONLY_IN = {
-    "IPython": "magics commands display",
+    "IPython": "magics completion",
     "IPython.display": "display",
     "aiohttp": "providers.http providers.sessions testing",
     "aiohttp.web": "testing",

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from cutting import assert_decodes, decode
 
+from cutting import assert_decodes, decode
 from nbchat.messages import Finish, Reasoning, Usage
 from nbchat.providers.completions import ChatCompletions
 
@@ -156,6 +156,7 @@ def bad_bodies() -> Iterator[tuple[str, bytes, list[Any]]]:
     yield "other json", b'{"models": []}', [("wrong", NO_COMPLETION, '{"models": []}')]
     yield "an array", b"[1, 2]", [("wrong", "sent JSON that is no chat completion", "[1, 2]")]
     yield "many jsons", b'{"a":1,"b":2}\n{"c":1}\n', [("wrong", "answered with broken JSON", '{"a":1,"b":2} {"c":1}')]
+    yield "deep json", b"[" * 3000, [("wrong", "answered with broken JSON", "[" * 199 + "…")]
     yield "half a json", b'{"choices": [{"message": {"content": "a', [("cut", "ended in the middle of a JSON value")]
     yield (
         "an odd event",

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from cutting import assert_decodes
 
+from cutting import assert_decodes
 from nbchat.errors import ProviderError, RateLimitError, ReplyCutOff, UnknownModel, UsageProblem
 from nbchat.messages import Messages
 from nbchat.providers import FlowGpt

@@ -13,8 +13,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from email.utils import formatdate
 from itertools import count
@@ -36,7 +36,7 @@ from nbchat.messages import Chunk, Notice
 from nbchat.providers import http
 from nbchat.providers.base import Request, shared_loop
 from nbchat.providers.streams import CutOff, ErrorEvent, LineDecoder, WrongBody
-from raw_server import END, KEEP, Asked, Peer, RawServer, Script, chunk, head, whole
+from raw_server import END, KEEP, Asked, Peer, RawServer, Script, SocketServer, SocksServer, chunk, head, whole
 
 KEY = "correct-horse-battery"
 
@@ -644,16 +644,13 @@ async def test_a_stop_while_connecting_drops_the_connection() -> None:
     """A TLS handshake that the other side never answers."""
     dropped, reached = asyncio.Event(), asyncio.Event()
 
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         reached.set()
-        while await reader.read(1000):
-            pass
-        writer.close()
+        await Peer(0, reader, writer).gone()
         dropped.set()
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    async with server:
-        await stop(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", reached.wait())
+    async with SocketServer(silent) as server:
+        await stop(f"https://127.0.0.1:{server.port}", reached.wait())
         await asyncio.wait_for(dropped.wait(), 10)
 
 
@@ -684,26 +681,6 @@ async def test_closing_the_generator_drops_the_connection() -> None:
 
 
 # Proxies
-
-
-async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Pass on bytes until there are no more."""
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-        writer.write_eof()
-    except (ConnectionError, OSError, RuntimeError):
-        writer.close()
-
-
-async def tunnel(peer: Peer, asked: Asked) -> None:
-    """What a proxy does with CONNECT."""
-    host, _, port = asked.first_line.split()[1].partition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    await peer.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
-    await asyncio.gather(relay(peer.reader, writer), relay(reader, peer.writer))
-    writer.close()
 
 
 async def test_a_proxy_gets_the_whole_url(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -780,57 +757,30 @@ async def test_something_that_is_no_proxy_is_a_usage_problem() -> None:
     assert "secret" not in str(error)
 
 
-@asynccontextmanager
-async def socks_server(refusal: int = 0) -> AsyncIterator[tuple[int, list[bytes]]]:
-    """A SOCKS5 proxy for any user, and what it was asked to connect to. It connects to loopback only."""
-    asked: list[bytes] = []
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        methods = await reader.readexactly((await reader.readexactly(2))[1])
-        writer.write(bytes((5, 2 if 2 in methods else 0)))
-        if 2 in methods:
-            for _ in range(2):
-                length = (await reader.readexactly(2))[1] if not asked else (await reader.readexactly(1))[0]
-                asked.append(await reader.readexactly(length))
-            writer.write(b"\1\0")
-        kind = (await reader.readexactly(4))[3]
-        host = await reader.readexactly(4 if kind == 1 else (await reader.readexactly(1))[0])
-        port = int.from_bytes(await reader.readexactly(2), "big")
-        asked.append(host)
-        writer.write(bytes((5, refusal, 0, 1, 0, 0, 0, 0, 0, 0)))
-        if not refusal:
-            there, back = await asyncio.open_connection("127.0.0.1", port)
-            await asyncio.gather(relay(reader, back), relay(there, writer))
-            back.close()
-        writer.close()
-
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1], asked
-
-
 async def test_a_socks_proxy_that_looks_names_up() -> None:
     pytest.importorskip("aiohttp_socks")
-    async with socks_server() as (port, asked), RawServer(good) as server:
+    async with SocksServer() as proxy, RawServer(good) as server:
         url = f"http://api.acme.example:{server.port}"
-        assert await ask(url, proxy=f"socks5h://me:p%40ss@127.0.0.1:{port}") == ["hello"]
-    assert asked == [b"me", b"p@ss", b"api.acme.example"]
+        assert await ask(url, proxy=f"socks5h://me:p%40ss@127.0.0.1:{proxy.port}") == ["hello"]
+    assert proxy.heard == [b"me", b"p@ss", b"api.acme.example"]
     assert server.asked[0].first_line == "POST /chat HTTP/1.1"
 
 
 async def test_a_socks_proxy_that_is_given_addresses() -> None:
     pytest.importorskip("aiohttp_socks")
-    async with socks_server() as (port, asked), RawServer(good) as server:
-        assert await ask(f"http://localhost:{server.port}", proxy=f"socks5://127.0.0.1:{port}") == ["hello"]
-    assert asked == [bytes((127, 0, 0, 1))]
+    async with SocksServer() as proxy, RawServer(good) as server:
+        url = f"http://localhost:{server.port}"
+        assert await ask(url, proxy=f"socks5://127.0.0.1:{proxy.port}") == ["hello"]
+    assert proxy.heard == [bytes((127, 0, 0, 1))]
 
 
 async def test_a_socks_proxy_that_refuses() -> None:
     pytest.importorskip("aiohttp_socks")
-    async with socks_server(refusal=2) as (port, asked):
-        error = await fail("http://api.acme.example", ConnectionFailed, proxy=f"socks5h://me:secret@127.0.0.1:{port}")
-    assert f"(api.acme.example:80 through the proxy 127.0.0.1:{port}) could not be reached: " in str(error)
-    assert asked == [b"me", b"secret", b"api.acme.example"]
+    async with SocksServer(refusal=2) as proxy:
+        url = f"socks5h://me:secret@127.0.0.1:{proxy.port}"
+        error = await fail("http://api.acme.example", ConnectionFailed, proxy=url)
+    assert f"(api.acme.example:80 through the proxy 127.0.0.1:{proxy.port}) could not be reached: " in str(error)
+    assert proxy.heard == [b"me", b"secret", b"api.acme.example"]
     assert "secret" not in str(error)
 
 
@@ -858,8 +808,8 @@ async def test_without_its_package_a_socks_proxy_asks_for_the_extra(monkeypatch:
 
 SECURE = """
 import asyncio, json, ssl, sys
-from raw_server import RawServer, chunk, head
-from test_http import good, outcome, request, tunnel, Words
+from raw_server import RawServer, chunk, head, tunnel
+from test_http import good, outcome, request, Words
 from nbchat.providers import http
 
 async def holding(peer, asked):
@@ -918,24 +868,25 @@ def test_a_secure_server_is_asked_and_dropped_also_through_a_proxy(certificate: 
 
 
 async def test_a_certificate_that_is_not_trusted_is_named(certificate: Path) -> None:
+    pytest.importorskip("aiohttp_socks")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
     async with RawServer(good, context=context) as server:
         error = await fail(server.url, ConnectionFailed)
         assert f"acme (127.0.0.1:{server.port}) has a certificate that is not trusted here" in str(error)
         assert "SSL_CERT_FILE" in str(error)
-        async with socks_server() as (port, _):
-            error = await fail(server.url, ConnectionFailed, proxy=f"socks5://127.0.0.1:{port}")
+        async with SocksServer() as proxy:
+            error = await fail(server.url, ConnectionFailed, proxy=f"socks5://127.0.0.1:{proxy.port}")
         assert "has a certificate that is not trusted here" in str(error)
 
 
-async def test_a_server_that_speaks_no_tls(certificate: Path) -> None:
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def test_a_server_that_speaks_no_tls() -> None:
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(whole(400, b"this is plain HTTP"))
-        writer.close()
+        await writer.drain()
 
-    async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
-        error = await fail(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", ConnectionFailed)
+    async with SocketServer(plain) as server:
+        error = await fail(f"https://127.0.0.1:{server.port}", ConnectionFailed)
     assert "made no secure connection. Check the base URL: its host, its port, http:// or https://." in str(error)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from IPython.core import completer
 
 from kernels import Execution, Kernel
 
@@ -83,6 +84,25 @@ def test_an_error_is_one_line_below_what_came(ready: Kernel) -> None:
     assert "\n" not in ran.traceback[0]
     assert ran.data[-1]["text/plain"] == "half"
     assert "cut off" in ran.data[-1]["text/html"]
+
+
+@pytest.mark.parametrize("cell", ["# a comment\n%%chat echo\nhello", "%%chat echo \\\n\nhello", "%%chat echo\n"])
+def test_a_misshapen_cell_fails_with_one_line(ready: Kernel, cell: str) -> None:
+    ran = ready.run(cell, check=False)
+    assert ran.error == "UsageProblem"
+    assert len(ran.traceback) == 1
+    assert ran.reply is not None
+    assert ran.reply["status"] == "error"
+    assert ready.run("%%chat echo\nhello").data[-1]["text/plain"] == "hello"
+
+
+def test_tab_completes_in_a_kernel(ready: Kernel) -> None:
+    asked = ready.send("complete_request", {"code": "%%chat --model google-ge", "cursor_pos": 24})
+    reply = ready.reply_to(asked)
+    assert reply["matches"][-1] == "google-gemini"
+    assert reply["cursor_start"] == 15
+    if hasattr(completer, "context_matcher"):  # before IPython 8.6, Python's names cannot be left out
+        assert len(reply["matches"]) == 1
 
 
 # Interrupts

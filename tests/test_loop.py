@@ -118,6 +118,17 @@ def test_stop_leaves_a_stuck_thread_behind() -> None:
     assert not worker._thread.is_alive()
 
 
+def test_a_worker_can_be_stopped_from_its_own_thread() -> None:
+    worker = Worker("test-own")
+
+    async def stop() -> None:
+        worker.stop()
+
+    worker.run(stop())
+    worker._thread.join(10)
+    assert not worker._thread.is_alive()
+
+
 def test_there_is_one_shared_worker() -> None:
     assert shared() is shared()
 

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from raw_server import Asked, Peer, RawServer, chunk, head, whole
 
 from nbchat.errors import AuthenticationError, ModelNotFoundError, ProviderError, UnknownProvider, UsageProblem
 from nbchat.messages import Chunk, Finish, Messages, Reasoning, Usage
 from nbchat.providers import OpenAICompatible
 from nbchat.providers.openai_compatible import SERVICES
 from nbchat.testing import OpenAIServer
+from raw_server import Asked, Peer, RawServer, chunk, head, whole
 
 HELLO: Messages = [{"role": "user", "content": "Hello"}]
 SECRET = "sk-a-secret-of-the-tests"
@@ -144,6 +144,14 @@ def test_a_model_must_be_named(model: Any) -> None:
 async def test_all_that_a_server_sends_comes_out(server: OpenAIServer) -> None:
     server.reply(Reasoning("Hm."), "Hel", "lo", Finish("length"), Usage(3, 2))
     assert await ask(OpenAICompatible(server.url)) == [Reasoning("Hm."), "Hel", "lo", Usage(3, 2), Finish("length")]
+
+
+async def test_an_exception_thrown_into_a_reply_ends_it(server: OpenAIServer) -> None:
+    events = OpenAICompatible(server.url).create_async_generator("loopback", HELLO).events()
+    assert await anext(events)
+    with pytest.raises(LookupError):
+        await events.athrow(LookupError())
+    assert [chunk async for chunk in events] == []
 
 
 async def test_a_model_that_is_not_there(server: OpenAIServer) -> None:
@@ -355,7 +363,7 @@ def model_lists() -> Iterator[tuple[bytes, list[str]]]:
     yield b'{"data": [{"id": "models/gemini-x"}, {"id": 7}, "x"]}', ["gemini-x"]
     yield b'[{"id": "a/b"}]', ["a/b"]
     yield b'{"data": null}', []
-    yield b'"nothing"', []
+    yield b'{"data": []}', []
 
 
 @pytest.mark.parametrize(("body", "names"), [*model_lists()])
@@ -366,6 +374,16 @@ async def test_lists_of_models_in_the_wild(body: bytes, names: list[str]) -> Non
     async with RawServer(script) as server:
         assert await OpenAICompatible(f"{server.url}/v1").list_models() == names
     assert server.asked[0].first_line.startswith("GET /v1/models ")
+
+
+@pytest.mark.parametrize("body", [b'{"detail": "no"}', b'"nothing"', b"null", b'{"data": {"id": "x"}}', b"<html>"])
+async def test_what_is_no_list_of_models_is_an_error(body: bytes) -> None:
+    async def script(peer: Peer, asked: Asked) -> None:
+        await peer.send(whole(200, body))
+
+    async with RawServer(script) as server:
+        with pytest.raises(ProviderError, match="answered with something"):
+            await OpenAICompatible(f"{server.url}/v1").list_models()
 
 
 async def test_the_list_needs_the_key_too() -> None:

@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Iterable, Iterator
 
 import pytest
-from cutting import assert_decodes, cuts, decode
 
+from cutting import assert_decodes, cuts, decode
 from nbchat.messages import Chunk, Reasoning
 from nbchat.providers.streams import (
     LONGEST_LINE,

@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -99,6 +100,17 @@ async def test_a_gate_holds_the_script_until_it_is_opened() -> None:
     gate.open()
     assert await task == ["a", "b"]
     assert provider.calls[0].wait_ended() == "done"
+
+
+def test_a_gate_can_be_watched_from_another_thread() -> None:
+    gate = Gate()
+    with OpenAIServer() as server, ThreadPoolExecutor() as elsewhere:
+        server.reply("a", gate, "b")
+        reply = elsewhere.submit(asyncio.run, text(OpenAICompatible(server.url)))
+        assert gate.wait_reached()
+        assert not reply.done()
+        gate.open()
+        assert reply.result(10) == "ab"
 
 
 def test_no_messages_is_a_usage_problem() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from ipaddress import ip_address
@@ -130,7 +129,7 @@ class OpenAICompatible:
             key_variable=self.service.key_variable,
             model=body["model"],
         )
-        return AsyncResult(_reply(request, body))
+        return AsyncResult(_Asking(request, body))
 
     async def list_models(self, within: float = 10) -> list[str]:
         """Ask the server which models it has.
@@ -143,7 +142,11 @@ class OpenAICompatible:
         """
         from nbchat.providers.http import get_json  # here, since it brings aiohttp
 
-        return _model_names(await get_json(self._address("/models"), headers=self._headers(), timeout=within))
+        names = _model_names(await get_json(self._address("/models"), headers=self._headers(), timeout=within))
+        if names is None:
+            what = "answered with something that is no list of models"
+            raise ProviderError(what, provider=self.name, advice="Check the base URL.")
+        return names
 
     def _address(self, path: str) -> str:
         return urlunsplit(self._parts._replace(path=self._parts.path + path))
@@ -218,30 +221,53 @@ def _encode(body: dict[str, Any]) -> bytes:
         raise UsageProblem(f"The messages or options cannot be sent as JSON: {problem}.") from None
 
 
-def _model_names(answer: Any) -> list[str]:
-    """The names in a list of models: `{"data": [{"id": …}]}`, or as Together sends it, the bare list."""
-    rows = answer.get("data") or [] if isinstance(answer, dict) else answer
-    names = [row.get("id") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+def _model_names(answer: Any) -> list[str] | None:
+    """The names in a list of models, or None if it is none."""
+    if isinstance(answer, dict) and "data" in answer:
+        answer = answer["data"] or []  # Ollama's is null while it has no model
+    if not isinstance(answer, list):  # Together sends the bare list
+        return None
+    names = [row.get("id") for row in answer if isinstance(row, dict)]
     return [name.removeprefix("models/") for name in names if isinstance(name, str)]
 
 
-async def _reply(request: Request, body: dict[str, Any]) -> AsyncGenerator[Chunk, None]:
-    """Ask, and once more in another way if the server says that it does not know a part of the request."""
-    from nbchat.providers.http import stream  # here, since it brings aiohttp
+class _Asking(AsyncGenerator[Chunk, None]):
+    """Asks, and once more in another way if the server says that it does not know a part of the request.
 
-    started = False
-    while True:
-        try:
-            async with aclosing(stream(partial(replace, request, body=_encode(body)), ChatCompletions)) as chunks:
-                async for chunk in chunks:
-                    started = started or not isinstance(chunk, Notice)
-                    yield chunk
-            return
-        except ProviderError as error:
-            changed = None if started else _changed(request, body, error)
-            if changed is None:
-                raise
-            request, body = changed
+    Not an `async def` generator: when a loop ends, asyncio closes all of those at once that are still open, and
+    one that stands within another would be closed twice.
+    """
+
+    def __init__(self, request: Request, body: dict[str, Any]) -> None:
+        self._request = request
+        self._body = body
+        self._chunks = self._ask()
+        self._started = False
+
+    def _ask(self) -> AsyncGenerator[Chunk, None]:
+        from nbchat.providers.http import stream  # here, since it brings aiohttp
+
+        return stream(partial(replace, self._request, body=_encode(self._body)), ChatCompletions)
+
+    async def asend(self, value: None) -> Chunk:
+        while True:
+            try:
+                chunk = await self._chunks.asend(value)
+            except ProviderError as error:
+                changed = None if self._started else _changed(self._request, self._body, error)
+                if changed is None:
+                    raise
+                self._request, self._body = changed
+            else:
+                self._started = self._started or not isinstance(chunk, Notice)
+                return chunk
+            self._chunks = self._ask()
+
+    async def athrow(self, *error: Any) -> Chunk:
+        return await self._chunks.athrow(*error)
+
+    async def aclose(self) -> None:
+        await self._chunks.aclose()
 
 
 def _changed(request: Request, body: dict[str, Any], error: ProviderError) -> tuple[Request, dict[str, Any]] | None:
