@@ -86,6 +86,8 @@ class Kernel:
             timeout: Seconds until the test fails.
         """
         execution = self.wait(self.start(code, cell_id=cell_id), timeout=timeout)
+        while execution.reply and execution.reply["status"] == "aborted":  # it came too soon after a cell that failed
+            execution = self.wait(self.start(code, cell_id=cell_id), timeout=timeout)
         if check and execution.error:
             raise CellFailed(execution)
         return execution
