@@ -226,7 +226,7 @@ def _parts(reply: Reply) -> Iterator[str]:
         return
     if turn.usage and turn.usage.completion_tokens is not None:
         yield f"{turn.usage.completion_tokens} tokens"
-    else:
+    elif reply.text:
         yield f"{len(reply.text)} characters"
     yield _ending(reply)
     for notice in reply.notices:

@@ -23,6 +23,7 @@ from collections import ChainMap
 from collections.abc import MutableMapping, Sequence
 from functools import cache
 from itertools import accumulate, groupby, islice
+from time import thread_time
 from typing import Any, NamedTuple
 
 import nh3
@@ -44,6 +45,8 @@ _LONGEST_PARAGRAPH = 10_000
 """A paragraph or table cell with more characters is text without markup: nobody wrote it to be read,
 and markdown-it can take a time that grows with the square of it."""
 _LONGEST_CODE = 50_000
+_PATIENCE = 0.5
+"""Seconds of processor time for colouring the code of one text; what then is left stays plain."""
 _DEEPEST = 50
 """Levels of nested blocks (a list in a list is two) and of braces in a formula."""
 _SPARE_CELLS = 200
@@ -526,10 +529,10 @@ def _image_as_link(image: Token, *, inside: bool) -> list[Token]:
 
 class _Renderer(RendererHTML):
     def fence(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Environment) -> str:
-        return _code(tokens[idx].content, tokens[idx].info)
+        return _code(tokens[idx].content, env, tokens[idx].info)
 
     def code_block(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Environment) -> str:
-        return _code(tokens[idx].content)
+        return _code(tokens[idx].content, env)
 
     def math_inline(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Environment) -> str:
         token = tokens[idx]
@@ -542,36 +545,46 @@ class _Renderer(RendererHTML):
         inner = Token("", "", 0, content=token.content[2:-2].strip(), markup=token.markup)
         if formula := _formula(inner):
             return f'<div class="{_MATH}">{formula}</div>\n'
-        return _code(token.content)
+        return _code(token.content, env)
 
     def math_open(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Environment) -> str:
-        return _code(tokens[idx].content)
+        return _code(tokens[idx].content, env)
 
 
 # Code
 
 _LANGUAGE = re.compile(r"[\s{.]*([\w+#-]+)")
+_ENDLESS = re.compile(r"[^\n]{2000}|\s{500}")
+"""What no one reads in colours, and what some of the lexers take a quadratic time for."""
 
 
-def _code(code: str, info: str = "") -> str:
+def _code(code: str, env: Environment, info: str = "") -> str:
     word = _LANGUAGE.match(info)
-    lexer = _lexers().get(word[1].lower()) if word else None
-    body = _coloured(code, lexer) if lexer and len(code) <= _LONGEST_CODE else _escape(code)
+    language = _languages().get(word[1].lower()) if word else None
+    if language and len(code) <= _LONGEST_CODE and not _ENDLESS.search(code):
+        body = _coloured(code, language, env)
+    else:
+        body = _escape(code)
     return f'<div class="highlight"><pre><code>{body}</code></pre></div>\n'
 
 
 @cache
-def _lexers() -> dict[str, str]:
+def _languages() -> dict[str, str]:
     """The names of languages; only pygments' own, since looking for others in the environment takes its time."""
     return {alias.lower(): alias for _, aliases, _, _ in get_all_lexers(plugins=False) for alias in aliases}
 
 
-def _coloured(code: str, language: str) -> str:
-    spans = []
+def _coloured(code: str, language: str, env: Environment) -> str:
+    """The code in colours, as far as there is patience: lexers are not made for code that means them harm."""
+    spans: list[str] = []
+    started = thread_time() - env.get("spent", 0.0)
     tokens = get_lexer_by_name(language, stripnl=False).get_tokens(code)
     for name, group in groupby(tokens, key=lambda token: _class_of(token[0])):
         text = _escape("".join(text for _, text in group))
         spans.append(f'<span class="{name}">{text}</span>' if name else text)
+        env["spent"] = thread_time() - started
+        if env["spent"] > _PATIENCE:
+            return _escape(code)
     return "".join(spans)
 
 

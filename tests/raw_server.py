@@ -59,6 +59,7 @@ class Peer:
         self.reader = reader
         self.writer = writer
         self.is_gone = asyncio.Event()
+        self.rest = 0
 
     async def send(self, *pieces: bytes) -> None:
         """Send the pieces, each in a packet of its own."""
@@ -75,10 +76,10 @@ class Peer:
         self.writer.transport.abort()
 
     async def gone(self) -> None:
-        """Return once the client has dropped the connection."""
+        """Return once the client has dropped the connection; `rest` is how many bytes came until then."""
         try:
-            while await self.reader.read(65536):
-                pass
+            while data := await self.reader.read(65536):
+                self.rest += len(data)
         except ConnectionError:
             pass  # a reset is a drop too
         self.is_gone.set()

@@ -57,10 +57,21 @@ def test_this_machine_is_local(url: str) -> None:
     assert not is_local("https://api.example")
 
 
-@pytest.mark.parametrize("url", ["", "localhost:80", "ftp://host/", "http://", "http://host:port/", "http://[::1/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "localhost:80", "ftp://host/", "http://", "http://host:port/", "http://host:0/"),
+        *("http://[::1/", "http://a..b/", f"http://{'a' * 64}.example/"),
+    ],
+)
 def test_what_is_no_web_address_is_a_usage_problem(url: str) -> None:
     with pytest.raises(UsageProblem, match="no web address"):
         check(url)
+
+
+@pytest.mark.parametrize("url", ["http://a_b", "https://[::1]:8080/", "http://localhost./", "http://bücher.example"])
+def test_what_is_a_web_address_is_let_through(url: str) -> None:
+    check(url)
 
 
 def test_a_url_that_is_refused_is_shown_without_its_login() -> None:

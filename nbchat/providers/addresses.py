@@ -87,7 +87,10 @@ def _environment_proxy(url: str) -> str | None:
 
 def _is_usable(url: str, schemes: Iterable[str]) -> bool:
     parts = _parts(url)
-    return parts.scheme in schemes and bool(parts.hostname)
+    try:
+        return parts.scheme in schemes and bool((parts.hostname or "").encode("idna"))
+    except UnicodeError:  # a part of the host's name that is empty or too long
+        return False
 
 
 def _shown(url: str) -> str:

@@ -25,9 +25,9 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpProcessingError, StreamWriter
 
-from nbchat.errors import ProviderError, UsageProblem
+from nbchat.errors import ProviderError
 from nbchat.messages import Chunk, Notice
-from nbchat.providers.addresses import authority, redirected
+from nbchat.providers.addresses import redirected
 from nbchat.providers.base import Request, shared_loop
 from nbchat.providers.compression import Decompressor, Unreadable, decompressor
 from nbchat.providers.failures import Failures
@@ -189,11 +189,6 @@ async def _post(
                 error = route.failures.connection("closed the connection without an answer", _LATER)
                 raise _Failed(error, _LOST, stale=True) from None
             raise
-        except ValueError:  # aiohttp's word for a line break in a header, for one
-            raise UsageProblem(
-                f"The request to {authority(url)} cannot be sent: its URL or a header (is it the key?) "
-                "has a character that HTTP does not allow."
-            ) from None
         undo.pop_all()
     return _Answer(response, body)
 
@@ -219,11 +214,9 @@ class _Body(aiohttp.Payload):
         return self._value.decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        # All at once: after a failed write of a further piece, asyncio would not read the answer that came early.
         self._writer = cast(StreamWriter, writer)
         self._transport = self._writer.transport
-        if self._transport is not None:
-            self._transport.set_write_buffer_limits(high=0)  # so that `sent` means that nothing is left here
+        # All at once: where a second write fails, asyncio would not read an answer that came early
         await writer.write(self._value)
         await writer.drain()
         self.sent = True
@@ -341,6 +334,7 @@ class _Failed(Exception):
 
 _PROBLEMS = (
     aiohttp.ClientError,
+    SSLError,
     *(_Failed, _Broken, ProxyFailed, Silent, Unreadable, ErrorEvent, CutOff, WrongBody),
 )
 
@@ -380,6 +374,7 @@ _CONNECTIONS: tuple[tuple[type[Exception], str, str, str], ...] = (
     (aiohttp.ClientProxyConnectionError, "could not be reached: the proxy takes no connection", _LATER, _NOT_MADE),
     (aiohttp.ClientResponseError, "answered with something that is not HTTP", _URL, ""),
     (aiohttp.ClientConnectorError, "could not be reached", _NETWORK, ""),
+    (aiohttp.InvalidURL, "has an address that cannot be used", _URL, ""),
     (aiohttp.ClientError, "closed the connection without an answer", _LATER, _LOST),
 )
 """What each problem with a connection, or its cause, is called; what to do; what is said when it is tried again."""

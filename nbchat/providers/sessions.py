@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 import aiohttp
 
 from nbchat.errors import UsageProblem
-from nbchat.providers.addresses import SOCKS, check, proxy_for
+from nbchat.providers.addresses import SOCKS, authority, check, proxy_for
 from nbchat.providers.base import Request, shared_loop
 from nbchat.providers.failures import Failures
 
@@ -49,11 +50,12 @@ class Route:
         options: What to pass with the request, beside its URL, headers and body.
 
     Raises:
-        UsageProblem: If the request's URL or the proxy's is none that can be used.
+        UsageProblem: If the request's URL, the proxy's or a header is none that can be used.
     """
 
     def __init__(self, request: Request) -> None:
         check(request.url)
+        _check_headers(request)
         proxy = proxy_for(request.url, request.proxy)
         self.failures = Failures(request, proxy)
         self._socks = proxy if proxy and urlsplit(proxy).scheme in SOCKS else None
@@ -114,6 +116,15 @@ async def _close_at_end(session: aiohttp.ClientSession) -> None:
     finally:
         del _pools[loop]
         await session.close()
+
+
+def _check_headers(request: Request) -> None:
+    host = authority(request.url)
+    for name, value in request.headers.items():
+        if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", name + value):
+            raise UsageProblem(f"The header {name!r} for {host} holds a line break or the like. Is it in the key?")
+        if name.lower() == "authorization" and "@" in urlsplit(request.url).netloc:
+            raise UsageProblem(f"The URL for {host} holds a user and password, but there is a key as well.")
 
 
 @asynccontextmanager
