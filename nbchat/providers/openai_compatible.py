@@ -227,8 +227,9 @@ def _model_names(answer: Any) -> list[str] | None:
         answer = answer["data"] or []  # Ollama's is null while it has no model
     if not isinstance(answer, list):  # Together sends the bare list
         return None
-    names = [row.get("id") for row in answer if isinstance(row, dict)]
-    return [name.removeprefix("models/") for name in names if isinstance(name, str)]
+    found = [row.get("id") for row in answer if isinstance(row, dict)]
+    names = [name.removeprefix("models/") for name in found if isinstance(name, str)]
+    return names if names or not answer else None
 
 
 class _Asking(AsyncGenerator[Chunk, None]):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -184,10 +184,10 @@ class Registry:
         Returns:
             The models of each service that answered as such a service does; none where it has no model yet.
         """
-        from nbchat.providers.http import get_json  # before the clock starts: it takes a while to load aiohttp
+        import nbchat.providers.http  # noqa: F401 - before the clock starts, as it takes a while to load aiohttp
 
         local = [named for named in self._all() if (service := self._service(named)) and service.local]
-        listings = await asyncio.gather(*(_listing(get_json, named.provider, within) for named in local))
+        listings = await asyncio.gather(*(_listing(named.provider, within) for named in local))
         found = zip(local, listings, strict=True)
         self._running = {named.name: models for named, models in found if models is not None}
         return dict(self._running)
@@ -374,22 +374,13 @@ def _unaliased(model: str, aliases: Mapping[str, str]) -> str:
     return model
 
 
-async def _listing(
-    get_json: Callable[..., Awaitable[Any]], provider: OpenAICompatible, within: float
-) -> list[str] | None:
+async def _listing(provider: OpenAICompatible, within: float) -> list[str] | None:
     """The models that a server lists; None if it does not answer in time, or not as such a server does."""
-    headers = {"Authorization": f"Bearer {key}"} if (key := provider.service.key()) else {}
     try:
         async with asyncio.timeout(within):
-            listing = await get_json(f"{provider.base_url}/models", headers=headers, timeout=within)
+            return await provider.list_models(within)
     except (TimeoutError, NbchatError):
         return None
-    if not isinstance(listing, dict) or "data" not in listing:
-        return None
-    rows = listing["data"] or []  # Ollama's is null when it has no model
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and isinstance(row.get("id"), str) for row in rows):
-        return None
-    return [row["id"] for row in rows]
 
 
 _registry = Registry()
