@@ -316,7 +316,7 @@ class Chat:
     def stop(self) -> int:
         """Stop all replies of this conversation that are under way, and say how many."""
         live = [reply for reply in list(self._replies.values()) if not reply.wait(0)]
-        for reply in live:
+        for reply in reversed(live):  # the last first, so that none of those in the queue begins
             reply.stop()
         return len(live)
 

@@ -21,6 +21,8 @@ from network_guard import is_loopback
 WAIT = 60.0
 """Seconds until a test gives up on JupyterLab."""
 
+expect.set_options(timeout=WAIT * 1000)  # the default of 5 s is short on a busy machine
+
 SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "notebook-extension/tracker": {"windowingMode": "none", "scrollPastEnd": False},

@@ -42,7 +42,7 @@ class Gate:
         try:
             yield "one "
             self.waiting.set()
-            while not self.open.is_set():
+            while not self.open.is_set():  # noqa: ASYNC110 - it is set on another thread
                 await asyncio.sleep(0.005)
             yield "two"
         finally:

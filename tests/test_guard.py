@@ -39,6 +39,7 @@ WAYS: list[Callable[[], object]] = [
     lambda: socket.gethostbyname("example.com"),
     lambda: socket.getaddrinfo(b"example.com", 80),
     lambda: socket.getaddrinfo("::ffff:192.0.2.1", 80),
+    lambda: socket.getaddrinfo("192.0.513", 80),
 ]
 
 
@@ -62,7 +63,7 @@ async def test_asyncio_and_aiohttp_do_not_get_out() -> None:
 def test_loopback_is_reached() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        for host in ("127.0.0.1", "localhost"):
+        for host in ("127.0.0.1", "localhost", "127.1"):
             socket.create_connection((host, port)).close()
 
 

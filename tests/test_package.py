@@ -21,7 +21,8 @@ PINS = dict(re.findall(r"^([\w-]+)==(.+)$", (ROOT / "scripts/oldest.txt").read_t
 def promised() -> list[Requirement]:
     """What a user installs on Python 3.11, and the kernel; not what only the tests and JupyterLab need."""
     extras = PROJECT["optional-dependencies"]
-    texts = [*PROJECT["dependencies"], *extras["socks"], *(one for one in extras["test"] if one.startswith("ipykernel"))]
+    kernel = [text for text in extras["test"] if text.startswith("ipykernel")]
+    texts = [*PROJECT["dependencies"], *extras["socks"], *kernel]
     requirements = [Requirement(text) for text in texts]
     return [one for one in requirements if one.marker is None or one.marker.evaluate({"python_version": "3.11"})]
 

@@ -26,11 +26,18 @@ def is_loopback(host: object) -> bool:
     if not name or name in ("localhost", "ip6-localhost") or not isinstance(name, str):
         return True
     try:
-        address = ipaddress.ip_address(name.split("%")[0])
+        address = ipaddress.ip_address(_written_out(name.split("%")[0]))
     except ValueError:
         return False
     mapped = getattr(address, "ipv4_mapped", None) or address
     return mapped.is_loopback or mapped.is_unspecified
+
+
+def _written_out(name: str) -> str:
+    try:
+        return socket.inet_ntoa(socket.inet_aton(name))  # resolvers take 127.1 for 127.0.0.1
+    except OSError:
+        return name
 
 
 def install() -> None:
