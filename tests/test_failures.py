@@ -302,7 +302,7 @@ def test_when_to_come_back() -> None:
 def test_the_key_is_named_by_its_variable() -> None:
     assert str(answered(401, {"error": "no"})).endswith("answered 401: no. Set ACME_API_KEY to a key that may do this.")
     nameless = Failures(Request(provider="acme", url="http://a.example", headers={}, body=b""))
-    assert "needs a key" in str(nameless.status(401, b"", {})[0])
+    assert "need a key" in str(nameless.status(401, b"", {})[0])
 
 
 def test_a_path_that_is_not_there_points_at_the_base_url() -> None:
@@ -358,6 +358,7 @@ def test_no_sentence_is_longer_than_300_characters() -> None:
         failures.silence(),
         failures.connection("c" * 500, "Try again later."),
         failures.refused_connection(),
+        failures.unknown_host(),
     ]
     assert max(len(str(error)) for error in errors) <= 300
     assert all("through the proxy qqq" in str(error) for error in errors)

@@ -779,6 +779,14 @@ async def test_an_error_through_a_proxy_names_it() -> None:
     assert f"acme (api.acme.example through the proxy 127.0.0.1:{proxy.port}) answered 401" in str(error)
 
 
+async def test_a_proxy_whose_name_nobody_knows() -> None:
+    error = await fail("https://api.acme.example", ConnectionFailed, proxy="http://me:secret@nowhere.invalid:3128")
+    assert str(error) == (
+        "acme (api.acme.example:443 through the proxy nowhere.invalid:3128) could not be reached: "
+        "no such proxy is known. Check the proxy and the network."
+    )
+
+
 async def test_something_that_is_no_proxy_is_a_usage_problem() -> None:
     error = await fail("http://api.acme.example", UsageProblem, proxy="ftp://me:secret@host")
     assert "secret" not in str(error)
@@ -799,6 +807,13 @@ async def test_a_socks_proxy_that_is_given_addresses() -> None:
         url = f"http://localhost:{server.port}"
         assert await ask(url, proxy=f"socks5://127.0.0.1:{proxy.port}") == ["hello"]
     assert proxy.heard == [bytes((127, 0, 0, 1))]
+
+
+async def test_a_name_that_nobody_knows_behind_a_socks_proxy() -> None:
+    pytest.importorskip("aiohttp_socks")
+    async with SocksServer() as proxy:
+        error = await fail("http://nowhere.invalid", ConnectionFailed, proxy=f"socks5://127.0.0.1:{proxy.port}")
+    assert "no such host is known" in str(error)
 
 
 async def test_a_socks_proxy_that_refuses() -> None:

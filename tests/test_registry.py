@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from raw_server import Asked, Peer, RawServer, whole
 
 from nbchat.errors import UnknownModel, UnknownProvider, UsageProblem
 from nbchat.providers import FlowGpt, GPROChat, OpenAICompatible, registry
 from nbchat.providers.guide import Guide
 from nbchat.providers.registry import Choice, Registry
 from nbchat.providers.services import SERVICES
+from raw_server import Asked, Peer, RawServer, whole
 
 KEY = "sk-canary-0123456789"
 

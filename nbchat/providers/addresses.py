@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from urllib import request as urllib_request
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from nbchat.errors import UsageProblem, shorten
@@ -77,6 +76,8 @@ def proxy_for(url: str, given: str | None) -> str | None:
 
 
 def _environment_proxy(url: str) -> str | None:
+    from urllib import request as urllib_request  # here, since it takes a while to load
+
     proxies = urllib_request.getproxies_environment()
     proxy = proxies.get(urlsplit(url).scheme) or proxies.get("all")
     host = authority(url, with_port=True)

@@ -29,7 +29,7 @@ from nbchat.errors import (
     shorten,
 )
 from nbchat.messages import clean
-from nbchat.providers.addresses import authority, is_local
+from nbchat.providers.addresses import SOCKS, authority, is_local
 from nbchat.providers.base import Request
 from nbchat.providers.streams import Page, WrongBody
 
@@ -283,7 +283,7 @@ class Failures:
     def _advice(self, kind: type[ProviderError], status: int | None, words: Words, wait: float | None) -> str:
         key = shorten(self._request.key_variable, 40)
         if kind is AuthenticationError:
-            return f"Set {key} to a key that may do this." if key else "It needs a key, or another one."
+            return f"Set {key} to a key that may do this." if key else "It may need a key, or another one."
         if kind is RateLimitError and {words.code, words.type} & _USED_UP:
             return "Check the plan and the billing of the account."
         if wait:
@@ -318,6 +318,12 @@ class Failures:
         """Nobody listens there."""
         local = is_local(self._request.url)
         return self.connection("refused the connection", "Is the server running?" if local else "Check the base URL.")
+
+    def unknown_host(self) -> ProviderError:
+        """Nobody has that name; behind a proxy, it is the proxy's that is looked up."""
+        if self._proxy and not self._proxy.startswith(SOCKS):
+            return self.connection("could not be reached: no such proxy is known", "Check the proxy and the network.")
+        return self.connection("could not be found: no such host is known", "Check the network and the base URL.")
 
     def connection(self, what: str, advice: str, **facts: Any) -> ProviderError:
         """There is no connection, or it broke before anything came."""

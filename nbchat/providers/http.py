@@ -18,6 +18,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, M
 from contextlib import ExitStack, aclosing, asynccontextmanager, suppress
 from errno import ECONNREFUSED, ECONNRESET
 from functools import cached_property
+from socket import gaierror
 from ssl import SSLCertVerificationError, SSLError
 from typing import Any, cast
 
@@ -370,7 +371,6 @@ _CONNECTIONS: tuple[tuple[type[Exception], str, str, str], ...] = (
     (SSLCertVerificationError, "has a certificate that is not trusted here", _AUTHORITIES, ""),
     (SSLError, "made no secure connection", _URL, ""),
     (aiohttp.ConnectionTimeoutError, f"took no connection within {CONNECTING:g} s", _NETWORK, ""),
-    (aiohttp.ClientConnectorDNSError, "could not be found: no such host is known", _NETWORK, ""),
     (aiohttp.ClientProxyConnectionError, "could not be reached: the proxy takes no connection", _LATER, _NOT_MADE),
     (aiohttp.ClientResponseError, "answered with something that is not HTTP", _URL, ""),
     (aiohttp.ClientConnectorError, "could not be reached", _NETWORK, ""),
@@ -386,6 +386,8 @@ def _explain_connection(problem: Exception, failures: Failures) -> _Failed:
     if isinstance(problem, ProxyFailed):
         error = failures.connection(f"could not be reached: {problem.reason}", "Check the proxy.")
         return _Failed(error, _NOT_MADE if problem.down else "")
+    if isinstance(problem, aiohttp.ClientConnectorDNSError) or isinstance(problem.__cause__, gaierror):
+        return _Failed(failures.unknown_host())
     if type(problem) is aiohttp.ClientConnectorError and problem.errno in (ECONNREFUSED, ECONNRESET):
         return _Failed(failures.refused_connection(), _NOT_MADE)
     row = next(row for row in _CONNECTIONS if isinstance(problem, row[0]) or isinstance(problem.__cause__, row[0]))
