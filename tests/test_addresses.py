@@ -97,6 +97,9 @@ def test_a_url_that_is_refused_is_shown_without_its_login() -> None:
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "api.example:8443"}, "https://api.example/", "http://p:1"),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "api.example:8443"}, "https://api.example:8443/", None),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, "https://api.example/", None),
+        ({"HTTP_PROXY": "http://p:1"}, "http://localhost:11434/v1", None),
+        ({"ALL_PROXY": "http://p:1"}, "http://127.0.0.1:11434/v1", None),
+        ({"ALL_PROXY": "http://p:1"}, "http://[::1]:11434/v1", None),
     ],
 )
 def test_the_proxy_of_the_environment(

@@ -12,7 +12,7 @@ from nbchat.errors import AuthenticationError, ModelNotFoundError, ProviderError
 from nbchat.messages import Chunk, Finish, Messages, Reasoning, Usage
 from nbchat.providers import OpenAICompatible
 from nbchat.providers.openai_compatible import SERVICES
-from nbchat.testing import OpenAIServer
+from nbchat.testing import Gate, OpenAIServer
 from raw_server import Asked, Peer, RawServer, chunk, head, whole
 
 HELLO: Messages = [{"role": "user", "content": "Hello"}]
@@ -392,3 +392,12 @@ async def test_the_list_needs_the_key_too() -> None:
         with pytest.raises(AuthenticationError) as caught:
             await OpenAICompatible(server.url, "sk-another-wrong-one").list_models()
     assert "sk-another" not in str(caught.value)
+
+
+async def test_a_reply_that_is_whole_does_not_wait_for_an_end_that_never_comes() -> None:
+    event = {"choices": [{"delta": {"content": "whole"}, "finish_reason": "stop"}]}
+    async with OpenAIServer() as server:
+        server.reply(b"data: " + json.dumps(event).encode() + b"\n\n", Gate())
+        provider = OpenAICompatible(server.url)
+        chunks = [chunk async for chunk in provider.create_async_generator("loopback", HELLO, timeout=50)]
+    assert chunks == ["whole", Finish("stop")]

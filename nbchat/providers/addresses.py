@@ -59,8 +59,8 @@ def check(url: str) -> None:
 def proxy_for(url: str, given: str | None) -> str | None:
     """The URL of the proxy for a request: the given one, else the environment's, if any.
 
-    The environment's are `HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY`, in capitals or not, with the exceptions
-    that `NO_PROXY` lists.
+    The environment's are `HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY`, in capitals or not. They are not for what
+    `NO_PROXY` lists, nor for this machine: a model that runs here is not behind the network's proxy.
 
     Raises:
         UsageProblem: If it is no proxy that can be used.
@@ -76,6 +76,8 @@ def proxy_for(url: str, given: str | None) -> str | None:
 
 
 def _environment_proxy(url: str) -> str | None:
+    if is_local(url):
+        return None
     from urllib import request as urllib_request  # here, since it takes a while to load
 
     proxies = urllib_request.getproxies_environment()

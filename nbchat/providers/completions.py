@@ -37,6 +37,10 @@ class ChatCompletions(LineDecoder):
         self._usage: Usage | None = None
         self._finish = ""
 
+    @property
+    def complete(self) -> bool:
+        return self.done or bool(self._finish)
+
     def _line(self, line: str) -> Iterator[Chunk]:
         if self.opening.lstrip().startswith(("{", "[")):
             self._json.append(line)

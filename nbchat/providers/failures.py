@@ -327,8 +327,6 @@ class Failures:
 
     def connection(self, what: str, advice: str, **facts: Any) -> ProviderError:
         """There is no connection, or it broke before anything came."""
-        if self._proxy and is_local(self._request.url):
-            advice = "To reach this machine without the proxy, set NO_PROXY=localhost,127.0.0.1."
         return self._error(ConnectionFailed, what, advice, with_port=True, **facts)
 
 

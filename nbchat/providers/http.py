@@ -1,9 +1,9 @@
 """The network: one POST per reply, whose answer is fed to a decoder piece by piece.
 
 `stream` makes attempts until one of them has given a chunk. An attempt sends the request (`_answered`), reads the
-answer (`_Answer`) and decodes it. Whatever goes wrong ends up in `_explain`, the one place where the exceptions of
-aiohttp and of the decoders become those of `nbchat.errors`. Connections and proxies are the business of `sessions`,
-the words of the errors that of `failures`.
+answer (`_Answer`) and decodes it (`_Reading`). Whatever goes wrong ends up in `_explain`, the one place where the
+exceptions of aiohttp and of the decoders become those of `nbchat.errors`. Connections and proxies are the business
+of `sessions`, the words of the errors that of `failures`.
 
 Time is limited by silence, not in total: a `Patience` runs down while a server is waited for, and is renewed by
 each sign of life that the decoder sees.
@@ -14,8 +14,8 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
-from contextlib import ExitStack, aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, suppress
 from errno import ECONNREFUSED, ECONNRESET
 from functools import cached_property
 from socket import gaierror
@@ -51,6 +51,8 @@ _JSON_SIZE = 1 << 24
 """Bytes that `get_json` reads at most."""
 _GLANCE = 0.5
 """Seconds between two looks at whether the connection that is read from still exists."""
+_AFTERWORD = 2.0
+"""Seconds for more to come after the end of the reply itself, such as a count of tokens."""
 _LINGER = 0.1
 """Seconds for the end of a body to come after the end of the reply in it, so that its connection can serve again."""
 
@@ -72,10 +74,14 @@ async def stream(prepare: Callable[[], Request], decoder: Callable[[], Decoder])
         route = Route(request)
         begun = False
         try:
-            async with aclosing(_attempt(request, route, decoder(), fresh)) as chunks:
-                async for chunk in chunks:
-                    begun = True
-                    yield chunk
+            async with AsyncExitStack() as opened:
+                patience = Patience(request.timeout)
+                reading = _Reading(await _answered(opened, request, route, patience, fresh), decoder(), patience)
+                while not reading.is_over:
+                    for chunk in await reading.more():
+                        begun = True
+                        yield chunk
+                await reading.answer.settle()
             return
         except _PROBLEMS as problem:
             failed = _explain(problem, route.failures, begun)
@@ -124,10 +130,10 @@ async def get_json(
 
 
 async def _get(request: Request, route: Route) -> Any:
-    async with (
-        route.session() as session,
-        session.get(request.url, headers=request.headers, auto_decompress=True, **route.options) as response,
-    ):
+    async with AsyncExitStack() as opened:
+        session = await route.session(opened)
+        asking = session.get(request.url, headers=request.headers, auto_decompress=True, **route.options)
+        response = await opened.enter_async_context(asking)
         body = b""
         while len(body) < _JSON_SIZE and (data := await response.content.readany()):
             body += data
@@ -139,39 +145,55 @@ async def _get(request: Request, route: Route) -> Any:
         raise WrongBody("answered with something that is not JSON") from None
 
 
-async def _attempt(request: Request, route: Route, decoder: Decoder, fresh: bool) -> AsyncGenerator[Chunk, None]:
-    patience = Patience(request.timeout)
-    async with _answered(request, route, patience, fresh) as answer:
-        data: bytes | None = None
-        while data != b"" and not decoder.done:
-            signs = decoder.signs
-            data = await answer.read(patience)
-            for piece in answer.decompressed(data):
-                for chunk in decoder.decode(piece):
-                    yield chunk
-            if decoder.signs > signs:
-                patience.renew()
-        for chunk in decoder.flush():
-            yield chunk
-        await answer.settle()
+class _Reading:
+    """Reads an answer and decodes it.
+
+    Not a generator, and nothing below it is one: when a loop ends, asyncio closes all of those at once that are
+    still open, and one that stands within another would be closed twice.
+    """
+
+    def __init__(self, answer: _Answer, decoder: Decoder, patience: Patience) -> None:
+        self.answer = answer
+        self.is_over = False
+        self._decoder = decoder
+        self._patience = patience
+
+    async def more(self) -> Iterator[Chunk]:
+        """The chunks in what comes next, to be run to their end before this is asked again."""
+        if not self._decoder.complete:
+            return self._decoded(await self.answer.read(self._patience))
+        try:
+            return self._decoded(await self.answer.read(Patience(_AFTERWORD)))
+        except Silent:  # a server that sends no end; nothing is missing
+            self.is_over = True
+            return self._decoder.flush()
+
+    def _decoded(self, data: bytes) -> Iterator[Chunk]:
+        signs = self._decoder.signs
+        for piece in self.answer.decompressed(data):
+            yield from self._decoder.decode(piece)
+        if self._decoder.signs > signs:
+            self._patience.renew()
+        if not data or self._decoder.done:
+            self.is_over = True
+            yield from self._decoder.flush()
 
 
-@asynccontextmanager
-async def _answered(request: Request, route: Route, patience: Patience, fresh: bool) -> AsyncIterator[_Answer]:
+async def _answered(opened: AsyncExitStack, request: Request, route: Route, patience: Patience, fresh: bool) -> _Answer:
     """A good answer to the request; redirects to the same origin have been followed."""
     url = request.url
-    async with route.session(fresh) as session:
-        for followed in range(REDIRECTS + 1):
-            answer = await _post(session, request, url, route, patience)
-            with ExitStack() as undo:
-                undo.callback(answer.drop)
-                if 200 <= answer.status < 300:
-                    yield answer
-                    return
-                target = redirected(url, answer.headers.get("location", ""))
-                if answer.status not in (307, 308) or not target or followed == REDIRECTS:
-                    raise _Failed(*route.failures.status(answer.status, await answer.excerpt(), answer.headers))
-            url = target
+    session = await route.session(opened, fresh)
+    for followed in range(REDIRECTS + 1):
+        answer = await _post(session, request, url, route, patience)
+        opened.callback(answer.drop)
+        if 200 <= answer.status < 300:
+            break
+        target = redirected(url, answer.headers.get("location", ""))
+        if answer.status not in (307, 308) or not target or followed == REDIRECTS:
+            raise _Failed(*route.failures.status(answer.status, await answer.excerpt(), answer.headers))
+        answer.drop()
+        url = target
+    return answer
 
 
 async def _post(

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -65,17 +64,16 @@ class Route:
             "skip_auto_headers": ("accept", "accept-encoding", "content-type", "user-agent"),
         }
 
-    @asynccontextmanager
-    async def session(self, fresh: bool = False) -> AsyncIterator[aiohttp.ClientSession]:
-        """The session to use: the one that this loop shares, if it does and no fresh connection is asked for."""
+    async def session(self, opened: AsyncExitStack, fresh: bool = False) -> aiohttp.ClientSession:
+        """The session to use: the one that this loop shares, if it does and no fresh connection is asked for.
+
+        Any other is closed with `opened`.
+        """
         if self._socks:
-            async with _behind_socks(self._socks) as session:
-                yield session
-        elif shared_loop.get() and not fresh:
-            yield _shared()
-        else:
-            async with _open() as session:
-                yield session
+            return await opened.enter_async_context(_BehindSocks(self._socks))
+        if shared_loop.get() and not fresh:
+            return _shared()
+        return await opened.enter_async_context(_open())
 
 
 def _open(connector: aiohttp.BaseConnector | None = None) -> aiohttp.ClientSession:
@@ -127,23 +125,30 @@ def _check_headers(request: Request) -> None:
             raise UsageProblem(f"The URL for {host} holds a user and password, but there is a key as well.")
 
 
-@asynccontextmanager
-async def _behind_socks(proxy: str) -> AsyncIterator[aiohttp.ClientSession]:
-    try:
-        socks = importlib.import_module("aiohttp_socks")
-    except ImportError:
-        raise UsageProblem("A SOCKS proxy needs one more package: pip install 'jupyter-nbchat[socks]'.") from None
-    parts = urlsplit(proxy)
-    connector = socks.ProxyConnector(
-        host=parts.hostname,
-        port=parts.port or 1080,
-        proxy_type=socks.ProxyType[parts.scheme[:6].upper()],
-        username=unquote(parts.username or "") or None,
-        password=unquote(parts.password or "") or None,
-        rdns=parts.scheme in ("socks4a", "socks5h"),  # the proxy looks the host's name up, not we
-    )
-    async with _open(connector) as session:
+class _BehindSocks:
+    """A session behind a SOCKS proxy, which raises `ProxyFailed` where the proxy fails."""
+
+    def __init__(self, proxy: str) -> None:
         try:
-            yield session
-        except (socks.ProxyError, socks.ProxyConnectionError, socks.ProxyTimeoutError) as problem:
+            self._socks = importlib.import_module("aiohttp_socks")
+        except ImportError:
+            raise UsageProblem("A SOCKS proxy needs one more package: pip install aiohttp-socks.") from None
+        parts = urlsplit(proxy)
+        connector = self._socks.ProxyConnector(
+            host=parts.hostname,
+            port=parts.port or 1080,
+            proxy_type=self._socks.ProxyType[parts.scheme[:6].upper()],
+            username=unquote(parts.username or "") or None,
+            password=unquote(parts.password or "") or None,
+            rdns=parts.scheme in ("socks4a", "socks5h"),  # the proxy looks the host's name up, not we
+        )
+        self._session = _open(connector)
+
+    async def __aenter__(self) -> aiohttp.ClientSession:
+        return self._session
+
+    async def __aexit__(self, kind: object, problem: object, traceback: object) -> None:
+        await self._session.close()
+        socks = self._socks
+        if isinstance(problem, socks.ProxyError | socks.ProxyConnectionError | socks.ProxyTimeoutError):
             raise ProxyFailed(str(problem), down=isinstance(problem, socks.ProxyConnectionError)) from None

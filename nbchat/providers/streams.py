@@ -82,6 +82,10 @@ class Decoder(Protocol):
     def done(self) -> bool:
         """Whether the format itself has said that the reply is over; the rest of the body is not needed."""
 
+    @property
+    def complete(self) -> bool:
+        """Whether the reply itself is whole, though more may follow, such as a count of tokens."""
+
     def decode(self, data: bytes) -> Iterator[Chunk]:
         """The chunks that this piece completes.
 
@@ -308,6 +312,10 @@ class LineDecoder(ABC):
     def signs(self) -> int:
         return self._lines.count
 
+    @property
+    def complete(self) -> bool:
+        return self.done
+
     def decode(self, data: bytes) -> Iterator[Chunk]:
         return self._read(self._text.decode(data))
 
@@ -358,7 +366,7 @@ class RawText:
 
     def __init__(self) -> None:
         self.signs = 0
-        self.done = False
+        self.done = self.complete = False
         self._text = Text()
         self._head: str | None = ""  # held back until it is clear what it is
         self._page: Page | None = None
