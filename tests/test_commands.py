@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 import nbchat
@@ -9,7 +11,7 @@ from nbchat import Chat, Reply, UsageProblem
 from nbchat.commands import COMMANDS, run
 from nbchat.config import settings
 from nbchat.errors import UnknownModel
-from nbchat.providers import guide
+from nbchat.providers import OpenAICompatible, guide, registry
 from nbchat.testing import OpenAIServer, ScriptedProvider
 
 
@@ -121,14 +123,15 @@ def test_models_tells_what_is_usable_and_which_keys_are_set(chat: Chat, monkeypa
     assert "google-gemini" in shown
 
 
-def test_models_finds_a_local_server(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nbchat.providers.registry import resolve
-
-    with OpenAIServer() as server:
-        ollama = resolve("ollama/x").provider
-        monkeypatch.setattr(ollama, "base_url", server.url)
-        shown = said(chat, "models")
-    assert "✓ ollama" in shown
+def test_models_finds_a_local_server(chat: Chat) -> None:
+    with OpenAIServer(models=["tiny"]) as server:
+        registry.register(OpenAICompatible(server.url, name="ollama"))
+        try:
+            shown = said(chat, "models")
+        finally:
+            registry.unregister("ollama")
+    assert re.search(r"✓ ollama +ollama/tiny", shown)
+    assert re.search(r"no answer on this machine from lmstudio", shown)
 
 
 @pytest.mark.parametrize(
