@@ -11,13 +11,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from nbchat import notebook as _notebook
+from nbchat.errors import NbchatError, ProviderError, ReplyInterrupted, UsageProblem
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from nbchat.chat import Chat, Reply, current
-    from nbchat.errors import NbchatError, ProviderError, ReplyInterrupted, UsageProblem
+    from nbchat.chat import Chat, current
     from nbchat.providers.registry import register
+    from nbchat.reply import Reply
 
 __version__ = "0.1.0"
 
@@ -36,11 +37,7 @@ __all__ = [
 
 _HOMES = {
     "Chat": "nbchat.chat",
-    "NbchatError": "nbchat.errors",
-    "ProviderError": "nbchat.errors",
-    "Reply": "nbchat.chat",
-    "ReplyInterrupted": "nbchat.errors",
-    "UsageProblem": "nbchat.errors",
+    "Reply": "nbchat.reply",
     "current": "nbchat.chat",
     "register": "nbchat.providers.registry",
 }
@@ -74,14 +71,19 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
 def _show(reply: Reply) -> None:
     from nbchat import display
 
-    display.show_live(reply)
+    try:
+        display.show_live(reply)
+    except (NbchatError, KeyboardInterrupt):  # what a formatter raises, IPython would follow with the reply's repr
+        shell: Any = _notebook.shell()
+        shell.showtraceback()
 
 
 def _let_replies_show_themselves(shell: InteractiveShell | None) -> None:
     """A `Reply` as a cell's last expression is shown live; with or without the extension loaded."""
     formatter: Any = shell and shell.display_formatter
     if formatter:
-        formatter.ipython_display_formatter.for_type_by_name("nbchat.chat", "Reply", _show)
+        formatter.ipython_display_formatter.for_type_by_name("nbchat.reply", "Reply", _show)
+        formatter.ipython_display_formatter.enabled = True  # as it is everywhere but in terminals before IPython 8
 
 
 _let_replies_show_themselves(_notebook.shell())

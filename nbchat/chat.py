@@ -1,195 +1,48 @@
-"""The centre: a conversation (`Chat`) and the live answer to one prompt (`Reply`).
+"""The centre: a conversation, which is a history and what its prompts are sent with.
 
-`Chat.send` puts a turn into the history, starts the provider on a background thread, and returns at once.
-Text gathers in the reply on that thread; whoever wants it looks (or waits) on their own. A turn is complete
-when `Reply._end` has run, and nothing else completes one.
+`Chat.send` puts a turn into the history, starts the provider on a background thread, and returns a `Reply` at
+once. Text gathers in it on that thread; whoever wants it looks (or waits) on their own.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
-import time
+import threading
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator, Iterator
+from collections.abc import AsyncGenerator, Coroutine
 from concurrent.futures import Future
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 from nbchat.config import settings
-from nbchat.errors import ConnectionFailed, NbchatError, ProviderError, ReplyCutOff, UsageProblem
-from nbchat.history import History, Status, Turn, context
-from nbchat.loop import TICK, Job, Worker, shared, wait
-from nbchat.messages import Chunk, Finish, Message, Messages, Notice, Reasoning, Usage, clean
-from nbchat.notebook import SendCounter
+from nbchat.errors import NbchatError, ProviderError, UsageProblem
+from nbchat.history import History, Turn, context
+from nbchat.loop import Worker, shared
+from nbchat.messages import Chunk, Message, Messages, Notice, clean
+from nbchat.notebook import Cell, SendCounter
 from nbchat.providers import registry
 from nbchat.providers.adapt import chunks, is_ours, options_of
 from nbchat.providers.base import shared_loop
 from nbchat.providers.failures import redact
+from nbchat.reply import Reply
 
 _GRACE = 0.15
 """Seconds that a stopped provider has to end by itself before it is abandoned."""
-
-_FINISHES = {
-    "length": "the reply reached its limit of tokens",
-    "content_filter": "the provider's content filter ended the reply",
-}
-
-
-class Reply:
-    """What comes back to one prompt: live while it streams, text once it is done.
-
-    `await` it, iterate it with `for` or `async for`, or ask `result()`: all give the text, and all raise the
-    provider's error if the reply failed. Of a stopped reply they give what came. Interrupting or cancelling
-    one that waits also stops the reply.
-    """
-
-    def __init__(self, turn: Turn) -> None:
-        self.turn = turn
-        self.notices: list[Notice] = []
-        self.left_out = 0
-        """How many older turns did not fit and were not sent."""
-        self.error: NbchatError | None = None
-        self._began = time.monotonic()
-        self._ended: Future[None] = Future()
-        self._job: Job[None] | None = None
-
-    def __repr__(self) -> str:
-        if self.status in ("queued", "streaming"):
-            return f"<Reply {self.status}: {len(self.text)} characters from {self.turn.model} so far>"
-        return f"<Reply {self.status}: {self.error or self.text!r}>"
-
-    @property
-    def text(self) -> str:
-        """The reply so far; once it is done, the whole."""
-        return self.turn.text
-
-    @property
-    def reasoning(self) -> str:
-        """What the model thought before it answered, where the provider tells."""
-        return self.turn.reasoning
-
-    @property
-    def status(self) -> Status:
-        """One of "queued", "streaming", "done", "stopped" and "failed"."""
-        return self.turn.status
-
-    @property
-    def usage(self) -> Usage | None:
-        """The tokens it took, where the provider tells."""
-        return self.turn.usage
-
-    @property
-    def seconds(self) -> float:
-        """How long it has taken since it was sent."""
-        return self.turn.seconds if self._ended.done() else time.monotonic() - self._began
-
-    def stop(self) -> None:
-        """End the reply and keep what came; no error. Its request is dropped at the server."""
-        if self._job is not None:
-            self._job.cancel()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait at most `timeout` seconds for the end, on this thread; true if the reply has ended."""
-        return wait(self._ended, timeout)
-
-    def result(self, timeout: float | None = None) -> str:
-        """Wait for the end, on this thread, and give the text.
-
-        Raises:
-            TimeoutError: After `timeout` seconds; the reply goes on.
-            ProviderError: If the reply failed.
-        """
-        try:
-            if not self.wait(timeout):
-                raise TimeoutError(f"No end of the reply after {timeout:g} s; it goes on, and .stop() ends it.")
-        except KeyboardInterrupt:
-            self.stop()
-            raise
-        return self._outcome()
-
-    def __await__(self) -> Generator[Any, None, str]:
-        return self._wait_async().__await__()
-
-    async def _wait_async(self) -> str:
-        async for _ in self._looks():
-            pass
-        return self._outcome()
-
-    def __iter__(self) -> Iterator[str]:
-        seen, ended = 0, False
-        try:
-            while not ended:
-                ended = self.wait(TICK)
-                yield from self.turn.chunks[seen : (seen := len(self.turn.chunks))]
-        except KeyboardInterrupt:
-            self.stop()
-            raise
-        self._outcome()
-
-    async def __aiter__(self) -> AsyncIterator[str]:
-        seen = 0
-        async for _ in self._looks():
-            new = self.turn.chunks[seen:]
-            seen += len(new)
-            for chunk in new:
-                yield chunk
-        self._outcome()
-
-    async def _looks(self) -> AsyncIterator[None]:
-        """Yield at each tick until the reply has ended, and once more then."""
-        ended = asyncio.wrap_future(self._ended)
-        try:
-            while not ended.done():
-                await asyncio.wait([ended], timeout=TICK)
-                yield
-        except asyncio.CancelledError:
-            self.stop()
-            raise
-
-    def _outcome(self) -> str:
-        if self.error is not None:
-            raise self.error
-        return self.text
-
-    def _feed(self, chunk: Chunk) -> None:
-        """Take in one chunk from the provider. After the end (an abandoned provider) it is ignored."""
-        if self._ended.done():
-            return
-        self.turn.status = "streaming"
-        if isinstance(chunk, Reasoning):
-            self.turn.reasoning += chunk.text
-        elif isinstance(chunk, Usage):
-            self.turn.usage = chunk
-        elif isinstance(chunk, Notice):
-            self.notices.append(chunk)
-        elif isinstance(chunk, Finish):
-            if word := _FINISHES.get(chunk.reason):
-                self.notices.append(Notice(word, lasting=True))
-        elif chunk:
-            self.turn.chunks.append(chunk)
-
-    def _end(self, status: Status, error: NbchatError | None = None) -> None:
-        """Complete the turn; only the first call counts."""
-        if self._ended.done():
-            return
-        self.error = error
-        self.turn.error = str(error) if error else ""
-        broken = status == "stopped" or isinstance(error, ReplyCutOff | ConnectionFailed)
-        self.turn.cut = broken and bool(self.turn.chunks)
-        self.turn.seconds = time.monotonic() - self._began
-        self.turn.status = status
-        self._ended.set_result(None)
+_SLICE = 0.02
+"""Seconds for which a provider that never waits may keep its loop to itself."""
 
 
 @dataclass(frozen=True)
 class _Call:
-    """What a reply is asked for with, beside its turn."""
+    """What a turn is asked for with."""
 
     choice: registry.Choice
-    system: str
     history: bool
+    own_system: str | None
+    own_options: dict[str, Any]
+    """This prompt's own, for when it is retried."""
+    system: str
     options: dict[str, Any]
 
 
@@ -223,16 +76,18 @@ class Chat:
     ) -> None:
         self.system = system
         self.max_context = max_context
-        self.options = options | {"proxy": proxy, "timeout": timeout}
+        self.options = options | ({} if timeout is None else {"timeout": timeout})
         self.history = History()
+        self._proxy = proxy  # apart from what is shown, as it may hold a password
         self._first: registry.Choice | None = None
         if model or provider or base_url or api_key:
             self._first = _choose(model, provider, base_url, api_key)
         self._last = self._first
-        self._choices: weakref.WeakKeyDictionary[Turn, registry.Choice] = weakref.WeakKeyDictionary()
+        self._calls: weakref.WeakKeyDictionary[Turn, _Call] = weakref.WeakKeyDictionary()
         self._replies: weakref.WeakValueDictionary[str, Reply] = weakref.WeakValueDictionary()
         self._cells: SendCounter | None = None
-        self._queue = asyncio.Lock()
+        self._lock = threading.Lock()  # so that turns are asked in the order of the history
+        self._queue = _Queue()
         self._worker: Worker | None = None
 
     def __repr__(self) -> str:
@@ -259,6 +114,7 @@ class Chat:
         base_url: str | None = None,
         system: str | None = None,
         history: bool = True,
+        new: bool = False,
         **options: Any,
     ) -> Reply:
         """Send a prompt; the reply starts at once, or when the one before it in this conversation has ended.
@@ -270,48 +126,65 @@ class Chat:
             base_url: Address of an OpenAI-compatible server, likewise.
             system: A system prompt for this prompt only.
             history: False to send without earlier turns, and keep no turn.
+            new: Forget the conversation first (as `reset` does).
             **options: For this prompt only: `temperature`, `max_tokens`, `proxy`, `timeout` and whatever the
                 provider takes.
 
         Raises:
-            UsageProblem: If there is nothing to send, or no such model or provider; nothing is sent then.
+            UsageProblem: If there is nothing to send, or no such model or provider; nothing is sent then, and
+                nothing forgotten.
         """
-        if not prompt.strip():
-            raise UsageProblem("There is nothing to send: the prompt is empty.")
+        _require_text(prompt)
         cell = self._cells.next() if self._cells and history else None
-        if model or provider or base_url:
-            choice = _choose(model, provider, base_url)
-        else:
-            choice = self._choice_again(self.history.of_cell(cell))
-        call = _Call(choice, self._system(system), history, self._options(choice, options))
+        choice = self._choice(model, provider, base_url, cell)
+        call = self._call(choice, history, system, options)
         turn = Turn(clean(prompt), choice.model, choice.name, cell)
-        if history:
+        if new:
+            self.reset()
+        if not history:
+            return self._start(turn, call)
+        with self._lock:
             self._last = choice
             self._stop_turn(self.history.add(turn))
-        return self._start(turn, call)
+            return self._start(turn, call)
 
     def retry(self, model: str | None = None) -> Reply:
         """Send the last prompt again, to another model if one is named; its new reply takes the old one's place.
 
         Raises:
-            UsageProblem: If there is no turn yet, or no such model.
+            UsageProblem: If there is no turn yet, or no such model; nothing is changed then.
         """
         choice = _choose(model) if model else None
         if not self.history:
             raise UsageProblem("There is nothing to retry: this conversation has no turn yet.")
         old = self.history[-1]
-        choice = choice or self._choices[old]
-        turn = Turn(old.prompt, choice.model, choice.name, old.cell)
-        self._last = choice
-        self.history.replace(old, turn)
-        self._stop_turn(old)
-        return self._start(turn, _Call(choice, self._system(), True, self._options(choice, {})))
+        before = self._calls[old]
+        call = self._call(choice or before.choice, True, before.own_system, before.own_options)
+        turn = Turn(old.prompt, call.choice.model, call.choice.name, old.cell)
+        with self._lock:
+            self._last = call.choice
+            self.history.replace(old, turn)
+            self._stop_turn(old)
+            return self._start(turn, call)
 
-    def preview(self, prompt: str, *, system: str | None = None, history: bool = True) -> Messages:
-        """The messages that `send` would send now; nothing is sent."""
-        cell = self._cells.peek() if self._cells else None
-        earlier = self.history.before(self.history.of_cell(cell)) if history else []
-        return self._context(earlier, clean(prompt), self._system(system))[0]
+    def preview(
+        self,
+        prompt: str,
+        *,
+        model: str | None = None,
+        provider: Any = None,
+        base_url: str | None = None,
+        system: str | None = None,
+        history: bool = True,
+        new: bool = False,
+        **options: Any,
+    ) -> Messages:
+        """The messages that `send` would send now, which takes and raises the same; nothing is sent."""
+        _require_text(prompt)
+        cell = self._cells.peek() if self._cells and history else None
+        call = self._call(self._choice(model, provider, base_url, cell), history, system, options)
+        earlier = [] if new else self._earlier(call, self.history.of_cell(cell))
+        return self._context(earlier, clean(prompt), call.system)[0]
 
     def stop(self) -> int:
         """Stop all replies of this conversation that are under way, and say how many."""
@@ -333,26 +206,38 @@ class Chat:
                 self._stop_turn(turn)
         return turns
 
-    def _choice_again(self, old: Turn | None) -> registry.Choice:
-        """The model for a prompt that names none: the last one used; for a cell run again, the last before it."""
+    def _choice(self, model: str | None, provider: Any, base_url: str | None, cell: Cell | None) -> registry.Choice:
+        """Whom to ask. A prompt that names nobody: the last one asked; in a cell run again, the last before it."""
+        if model or provider or base_url:
+            return _choose(model, provider, base_url)
+        old = self.history.of_cell(cell)
         if old is None:
             return self._last or _choose(None)
         earlier = self.history.before(old)
-        return self._choices[earlier[-1]] if earlier else self._first or _choose(None)
+        return self._calls[earlier[-1]].choice if earlier else self._first or _choose(None)
+
+    def _call(self, choice: registry.Choice, history: bool, system: str | None, own: dict[str, Any]) -> _Call:
+        return _Call(choice, history, system, own, self._system(system), self._options(choice, own))
 
     def _options(self, choice: registry.Choice, own: dict[str, Any]) -> dict[str, Any]:
         """What to pass to the provider: the settings' defaults, then the conversation's, then this prompt's."""
         defaults = {name: getattr(settings(), name) for name in ("temperature", "max_tokens", "timeout")}
-        given = {name: value for name, value in (self.options | own).items() if value is not None}
+        given = {name: value for name, value in ({"proxy": self._proxy} | self.options | own).items()}
+        given = {name: value for name, value in given.items() if value is not None}
         takes = options_of(choice.provider)
-        if takes is None:
-            return {name: value for name, value in (defaults | given).items() if value is not None}
-        if unknown := [name for name in given if name not in takes]:
-            raise UsageProblem(f"{choice.name} takes no {' and no '.join(unknown)}.")
-        return {name: value for name, value in (defaults | given).items() if value is not None and name in takes}
+        if takes is not None:
+            if unknown := [name for name in given if name not in takes]:
+                raise UsageProblem(f"{choice.name} takes no {' and no '.join(unknown)}.")
+            defaults = {name: value for name, value in defaults.items() if name in takes}
+        return {name: value for name, value in (defaults | given).items() if value is not None}
 
     def _system(self, own: str | None = None) -> str:
         return clean(next((text for text in (own, self.system) if text is not None), settings().system))
+
+    def _earlier(self, call: _Call, turn: Turn | None) -> list[Turn]:
+        """The turns to send before this one."""
+        remembers = call.history and getattr(call.choice.provider, "supports_message_history", True)
+        return self.history.before(turn) if remembers else []
 
     def _context(self, earlier: list[Turn], prompt: str, system: str) -> tuple[list[Message], int]:
         most = settings().max_context if self.max_context is None else self.max_context
@@ -364,28 +249,22 @@ class Chat:
 
     def _start(self, turn: Turn, call: _Call) -> Reply:
         reply = Reply(turn)
-        self._choices[turn] = call.choice
+        self._calls[turn] = call
         self._replies[turn.id] = reply
-        job = shared().submit(self._run(reply, call))
-        reply._job = job
-        job.add_done_callback(lambda _: reply._end("stopped"))  # where it was stopped before it began
+        reply._job = shared().submit(self._run(reply, call))
+        reply._job.add_done_callback(lambda job: _end_with_job(reply, job))
         return reply
 
     async def _run(self, reply: Reply, call: _Call) -> None:
         """The life of one reply, on the loop thread."""
-        async with self._queue:
-            earlier = self.history.before(reply.turn) if call.history else []
-            if not getattr(call.choice.provider, "supports_message_history", True):
-                earlier = []
+        async with self._queue.turnstile():
+            earlier = self._earlier(call, reply.turn)
             messages, reply.left_out = self._context(earlier, reply.turn.prompt, call.system)
             reply.turn.status = "streaming"
             try:
                 await self._ask(reply, call, messages)
-            except asyncio.CancelledError:
-                reply._end("stopped")
-                raise
             except Exception as error:  # a provider that somebody else wrote may raise anything
-                reply._end("failed", _explained(error, call.choice))
+                reply._end("failed", _explained(error, call))
             else:
                 reply._end("done")
 
@@ -399,7 +278,7 @@ class Chat:
             await self._ask_elsewhere(reply, work)
 
     async def _ask_elsewhere(self, reply: Reply, work: Coroutine[Any, Any, None]) -> None:
-        if self._worker is None:
+        if self._worker is None or not self._worker.is_alive:
             self._worker = Worker("nbchat-provider")
             weakref.finalize(self, self._worker.stop, patience=0)
         job = self._worker.submit(work)
@@ -410,27 +289,79 @@ class Chat:
                 await asyncio.wait([asyncio.wrap_future(job)], timeout=_GRACE)
             if not job.done():
                 reply._feed(Notice(f"{reply.turn.provider} did not react to Stop and was abandoned", lasting=True))
-                self._worker.stop(patience=0)
+                self._worker.abandon()
                 self._worker = None
             raise
 
 
+class _Queue:
+    """Lets the replies of one conversation through one by one; a lock of asyncio's, which belongs to one loop."""
+
+    def __init__(self) -> None:
+        self._of: Worker | None = None
+
+    def turnstile(self) -> asyncio.Lock:
+        if self._of is not shared():  # in a forked child
+            self._of = shared()
+            self._lock = asyncio.Lock()
+        return self._lock
+
+
+def _end_with_job(reply: Reply, job: Future[None]) -> None:
+    """End a reply that its job has not ended: it was stopped, or nbchat itself is at fault."""
+    error = None if job.cancelled() else job.exception()
+    reply._end("failed" if error else "stopped", NbchatError(f"{type(error).__name__}: {error}") if error else None)
+
+
 async def _gather(reply: Reply, source: AsyncGenerator[Chunk, None]) -> None:
     """Feed a provider's chunks to the reply until they, or the reply, end."""
-    async with aclosing(source):
-        async for chunk in source:
-            reply._feed(chunk)
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    try:
+        async with aclosing(source):
+            async for chunk in source:
+                if not reply._feed(chunk):
+                    break
+                if loop.time() - started > _SLICE:  # it may have chunks without end, and never wait
+                    await asyncio.sleep(0)
+                    started = loop.time()
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise ProviderError("cancelled its own task", provider=reply.turn.provider) from error
+    except Exception:
+        raise
+    except BaseException as error:  # a provider that calls sys.exit() must not end this thread
+        raise ProviderError(f"ended with {type(error).__name__}: {error}", provider=reply.turn.provider) from error
 
 
-def _explained(error: Exception, choice: registry.Choice) -> NbchatError:
-    """The error to show: ours as it is, a stranger's as one of ours; with advice if the service is known to be down."""
+def _explained(error: Exception, call: _Call) -> NbchatError:
+    """The error to show: ours as it is, a stranger's as one of ours; what is known of the service is added."""
+    choice = call.choice
     if not isinstance(error, NbchatError):
-        stranger = ProviderError(f"failed: {type(error).__name__}: {redact(str(error))}", provider=choice.name)
-        stranger.__cause__ = error
+        words = redact(str(error), _secrets(call.options))
+        stranger = ProviderError(f"failed: {type(error).__name__}: {words}", provider=choice.name)
+        if words == str(error):  # else the cause would show what was hidden
+            stranger.__cause__ = error
         error = stranger
     if isinstance(error, ProviderError) and not getattr(choice.provider, "working", True):
-        error.advice = f"{choice.name} was last known not to answer: try another model (`%chat models` lists them)."
+        known = f"{choice.name} was last known not to answer: use another model (`%chat models`)."
+        error.advice = f"{error.advice} {known}".lstrip()
     return error
+
+
+def _secrets(options: dict[str, Any]) -> list[str]:
+    """The values of options that are called like secrets."""
+    marks = ("key", "token", "secret", "password", "proxy")
+    return [value for name, value in options.items() if isinstance(value, str) and any(m in name for m in marks)]
+
+
+def _require_text(prompt: object) -> None:
+    if not isinstance(prompt, str):
+        raise UsageProblem(f"A prompt is text, not {type(prompt).__name__}.")
+    if not prompt.strip():
+        raise UsageProblem("There is nothing to send: the prompt is empty.")
 
 
 def _choose(
@@ -441,9 +372,25 @@ def _choose(
     return registry.resolve(wanted, provider, base_url=base_url, api_key=api_key, aliases=settings().aliases)
 
 
-@functools.cache
-def current() -> Chat:
-    """This notebook's conversation: the one that `%%chat` and the panel use."""
-    chat = Chat()
-    chat._cells = SendCounter()
-    return chat
+class _Current:
+    """Makes the notebook's conversation when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._chat: Chat | None = None
+
+    def get(self) -> Chat:
+        """This notebook's conversation: the one that `%%chat` and the panel use."""
+        with self._lock:
+            if self._chat is None:
+                self._chat = Chat()
+                self._chat._cells = SendCounter()
+            return self._chat
+
+    def forget(self) -> None:
+        """Let the next call of `get` begin anew."""
+        self._chat = None
+
+
+_current = _Current()
+current = _current.get

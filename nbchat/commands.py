@@ -1,6 +1,6 @@
 """The subcommands of `%chat`, one function each.
 
-Each takes the conversation and its words, and returns what to print, or a reply to show. A line is a
+Each takes the conversation and its words, and returns what to print, or what starts the reply to show. A line is a
 subcommand only if all of it parses: a function that cannot take its words raises `NoMatch`, and the line is a
 prompt (`%chat list primes`). The first line of a docstring is the subcommand's line of help.
 """
@@ -10,16 +10,19 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Callable
+from functools import partial
 from importlib import metadata
 
-from nbchat.chat import Chat, Reply
+from nbchat.chat import Chat
 from nbchat.config import settings
 from nbchat.errors import UnknownModel, UsageProblem, did_you_mean, shorten
 from nbchat.loop import shared
 from nbchat.options import help_lines
 from nbchat.providers import guide, registry
+from nbchat.reply import Reply
 
-Result = str | Reply
+Result = str | Callable[[], Reply]
+"""What to print, or what starts the reply to show."""
 
 _EXAMPLES = """\
   %%chat google-gemini              the prompt stands below, on as many lines as it takes
@@ -63,17 +66,15 @@ def _overview() -> str:
 def models(chat: Chat, words: list[str]) -> Result:
     """models: what can be used here, local servers included"""
     _none(words)
-    found = shared().run(registry.local_models())
+    running = shared().run(registry.local_models())
+    offers = registry.offers()
     lines = [f"This conversation's model: {chat.model}", ""]
-    for offer in registry.offers():
-        served = found.get(offer.name)
-        ready = offer.ready if served is None else True
-        names = ", ".join(f"{offer.name}/{name}" for name in served) if served else ", ".join(offer.models)
-        if offer.local and served is None:
-            continue
-        lines.append(f"{'✓' if ready else '·'} {offer.name:<11} {shorten(names, 300)}  {offer.why}".rstrip())
-    silent = [offer.name for offer in registry.offers() if offer.local and offer.name not in found]
-    if silent:
+    for offer in offers:
+        if offer.name in running or not offer.local:
+            mark, before = "✓" if offer.ready else "·", f"{offer.name}/" if offer.local else ""
+            names = shorten(", ".join(before + name for name in offer.models), 300)
+            lines.append(f"{mark} {offer.name:<11} {names}  {offer.why}".rstrip())
+    if silent := [offer.name for offer in offers if offer.local and offer.name not in running]:
         lines.append(f"· no answer on this machine from {', '.join(silent)}")
     if aliases := settings().aliases:
         lines += ["", *(f"{name} = {model}" for name, model in aliases.items())]
@@ -113,11 +114,12 @@ def retry(chat: Chat, words: list[str]) -> Result:
     if len(words) > 1:
         raise NoMatch
     try:
-        return chat.retry(*words)
+        registry.resolve(*words, aliases=settings().aliases)
     except UnknownModel:
         if words[0].isalpha():
             raise NoMatch from None  # a word, not a model's name: `%chat retry please` is a prompt
         raise
+    return partial(chat.retry, *words)
 
 
 def reset(chat: Chat, words: list[str]) -> Result:

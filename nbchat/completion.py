@@ -30,8 +30,9 @@ class ChatCompleter:
         before = context.text_until_cursor.rpartition("\n")[2]
         if not self._ours.match(before):
             return {"completions": []}
-        word = re.split(r"\s", before)[-1]
-        found = [name for name in self._offers(before) if name.casefold().startswith(word.casefold())]
+        _, equals, word = re.split(r"\s", before)[-1].rpartition("=")
+        found = self._offers(f"{before.removesuffix(word)[:-1]} {word}" if equals else before)
+        found = [name for name in found if name.casefold().startswith(word.casefold())]
         return {
             "completions": [completer.SimpleCompletion(name, type="chat") for name in found],
             "matched_fragment": word,

@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 from uuid import uuid4
 
-from nbchat.chat import Reply
 from nbchat.errors import ReplyInterrupted
 from nbchat.loop import TICK, Worker
 from nbchat.notebook import cell_id, in_kernel, publisher
+from nbchat.reply import Reply
 
 _REST = 5
 """A frame that took t seconds to draw is followed by t × _REST seconds without one."""
@@ -51,32 +51,37 @@ class TextView:
         self._notices = 0
 
     def draw(self, reply: Reply) -> None:
-        """Print what is new; at the end finish the line, and say what a caption would."""
+        """Print what is new; notices, and what a caption would say at the end, go to standard error."""
         ended = reply.wait(0)
         if ended or self._look.stream:
-            text = reply.text
-            sys.stdout.write(text[self._shown :])
-            self._shown = len(text)
-        for notice in reply.notices[self._notices :]:
-            self._notices += 1
-            sys.stderr.write(f"({notice.text})\n")
+            new = reply.turn.chunks[self._shown :]
+            self._shown += len(new)
+            sys.stdout.write("".join(new))
+        words = [notice.text for notice in reply.notices[self._notices :]]
+        self._notices += len(words)
         if ended:
             sys.stdout.write("" if not self._shown or reply.text.endswith("\n") else "\n")
-            if reply.status != "failed" and (word := _ending(reply)):
-                sys.stderr.write(f"({word})\n")
+            words.append(_left_out(reply))
         sys.stdout.flush()
+        sys.stderr.write("".join(f"({word})\n" for word in words if word))
 
 
 class CellView:
-    """A notebook cell's output: one display, updated in place."""
+    """A notebook cell's output: one display, updated in place.
 
-    def __init__(self, look: Look) -> None:
+    Args:
+        look: How the reply is shown.
+        alone: Whether nothing else will tell how the reply failed.
+    """
+
+    def __init__(self, look: Look, *, alone: bool = False) -> None:
         from nbchat import rendering  # with its parsers, so not before the first reply
 
         self._rendering = rendering
         self._live = rendering.Live()
         self._sealed = ""
         self._look = look
+        self._alone = alone
         self._id = uuid4().hex
         self._publish = publisher().publish  # this cell's: a later one's may be captured
         self._drawn: object = None
@@ -107,25 +112,26 @@ class CellView:
             sealed, tail = self._live.update(text)
             self._sealed += sealed
             body = self._sealed + tail
-        caption = self._rendering.caption(_caption(reply)) if ended or not text else ""
-        return {"text/html": body + caption, "text/plain": text}
+        if ended or not text:
+            body += self._rendering.caption(_caption(reply))
+        if self._alone and reply.error:
+            body += self._rendering.caption(f"{type(reply.error).__name__}: {reply.error}")
+        return {"text/html": body, "text/plain": text}
 
 
-class Captured(CellView):
-    """Where each frame would be kept (`%%capture`): one display, at the end."""
+def show(start: Callable[[], Reply], look: Look = Look()) -> Reply:
+    """Start a reply and show it until it ends, waiting on this thread.
 
-    def __init__(self, look: Look) -> None:
-        super().__init__(Look(raw=look.raw, stream=False))
-
-
-def show(reply: Reply, look: Look = Look()) -> None:  # frozen
-    """Show a reply until it ends, waiting on this thread.
+    Args:
+        start: Sends the prompt; called when all is ready to show it, so that an interrupt always finds a reply.
+        look: How to show it.
 
     Raises:
         ReplyInterrupted: If the wait was interrupted; the reply is stopped, and what came is kept.
         ProviderError: If the reply failed, after what came has been shown.
     """
     view = _view(look)
+    reply = start()
     try:
         while not reply.wait(TICK):
             view.draw(reply)
@@ -133,37 +139,40 @@ def show(reply: Reply, look: Look = Look()) -> None:  # frozen
         raise _interrupted(reply, view) from None
     view.draw(reply)
     reply.result()
+    return reply
 
 
-async def show_async(reply: Reply, look: Look = Look()) -> None:  # frozen
-    """Show a reply until it ends, while the kernel's loop goes on with other work; raises like `show`.
+async def show_async(start: Callable[[], Reply], look: Look = Look()) -> Reply:
+    """Start a reply and show it until it ends, while the kernel's loop goes on with other work; like `show`.
 
     A kernel interrupts an awaiting cell by cancelling its task. While nothing else happens it is seen only
     when the loop wakes, hence the short sleeps.
     """
     view = _view(look)
+    reply = start()
     try:
         while not reply.wait(0):
             view.draw(reply)
             await asyncio.sleep(TICK)
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, KeyboardInterrupt):
         raise _interrupted(reply, view) from None
     view.draw(reply)
     reply.result()
+    return reply
 
 
 def show_live(reply: Reply) -> None:
     """Show a reply that is a cell's last expression: the cell ends, and the display goes on to the reply's end.
 
-    Where nobody would see that (no cell id: nbclient, a console; or no kernel at all) it waits.
+    Where nobody would see that (no cell id: nbclient, a console; a captured cell; no kernel at all) it waits.
     """
-    if not cell_id() or reply.wait(0):
-        return show(reply)
-    view = CellView(Look())
+    if not cell_id() or _is_captured() or reply.wait(0):
+        show(lambda: reply)
+        return
+    view = CellView(Look(), alone=True)
     view.draw(reply)
     worker = Worker("nbchat-display")
     worker.submit(_follow(reply, view)).add_done_callback(lambda _: worker.stop(patience=0))
-    return None
 
 
 async def _follow(reply: Reply, view: View) -> None:
@@ -174,10 +183,14 @@ async def _follow(reply: Reply, view: View) -> None:
 
 
 def _view(look: Look) -> View:
-    """The view that suits where output goes."""
+    """The view that suits where output goes; where each frame would be kept, one that draws only the last."""
     if not in_kernel():
         return TextView(look)
-    return Captured(look) if type(publisher()).__name__ == "CapturingDisplayPublisher" else CellView(look)
+    return CellView(replace(look, stream=look.stream and not _is_captured()))
+
+
+def _is_captured() -> bool:
+    return type(publisher()).__name__ == "CapturingDisplayPublisher"
 
 
 def _interrupted(reply: Reply, view: View) -> ReplyInterrupted:
@@ -191,7 +204,7 @@ def _interrupted(reply: Reply, view: View) -> ReplyInterrupted:
 def _state(reply: Reply) -> tuple[object, ...]:
     """What a frame shows; a new frame is due only when it has changed."""
     waiting = None if reply.text else int(reply.seconds)
-    return reply.status, len(reply.turn.chunks), len(reply.reasoning), len(reply.notices), waiting
+    return reply.status, len(reply.turn.chunks), len(reply.turn.thoughts), len(reply.notices), waiting
 
 
 def _metadata(reply: Reply) -> dict[str, Any]:
@@ -218,7 +231,7 @@ def _caption(reply: Reply) -> str:
 def _parts(reply: Reply) -> Iterator[str]:
     turn = reply.turn
     yield turn.model
-    if turn.provider.casefold() not in turn.model.casefold():
+    if not turn.model or turn.provider.casefold() not in turn.model.casefold():
         yield turn.provider
     yield f"{reply.seconds:.1f} s" if reply.wait(0) else f"{reply.seconds:.0f} s"
     if not reply.wait(0):
@@ -228,15 +241,13 @@ def _parts(reply: Reply) -> Iterator[str]:
         yield f"{turn.usage.completion_tokens} tokens"
     elif reply.text:
         yield f"{len(reply.text)} characters"
-    yield _ending(reply)
+    words = {"stopped": "stopped", "failed": "cut off" if turn.cut else "failed"}
+    yield words.get(reply.status, "")
+    yield _left_out(reply)
     for notice in reply.notices:
         yield notice.text if notice.lasting else ""
 
 
-def _ending(reply: Reply) -> str:
-    """How the reply ended, if not simply at its end, and what was not sent with it."""
-    words = {"stopped": "stopped", "failed": "cut off" if reply.turn.cut else "failed"}
-    said = [words.get(reply.status, "")]
-    if reply.left_out:
-        said.append(f"{reply.left_out} older turn{'s' * (reply.left_out != 1)} left out")
-    return " · ".join(word for word in said if word)
+def _left_out(reply: Reply) -> str:
+    """What of the conversation did not fit and was not sent."""
+    return f"{reply.left_out} older turn{'s' * (reply.left_out != 1)} left out" if reply.left_out else ""

@@ -36,12 +36,13 @@ class Turn:
     error: str = ""
     cut: bool = False
     """The reply ended in the middle: by Stop, an interrupt or a broken connection."""
-    reasoning: str = ""
     usage: Usage | None = None
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     seconds: float = 0.0
     chunks: list[str] = field(default_factory=list, repr=False)
     """The reply's text as it came; only ever appended to."""
+    thoughts: list[str] = field(default_factory=list, repr=False)
+    """The model's reasoning, likewise."""
     _joined: tuple[int, str] = field(default=(0, ""), repr=False)
 
     @property
@@ -53,6 +54,11 @@ class Turn:
             text += "".join(new)
             self._joined = (count + len(new), text)
         return text
+
+    @property
+    def reasoning(self) -> str:
+        """What the model thought before it answered, where the provider tells."""
+        return "".join(self.thoughts)
 
     @property
     def sent_later(self) -> bool:
@@ -113,9 +119,10 @@ class History:
     def reset(self) -> int:
         """Forget all turns, and say how many; `undo` brings them back until the next prompt."""
         with self._lock:
-            if self._turns:
-                self._before_reset, self._turns = self._turns, []
-            return len(self._before_reset)
+            forgotten = self._turns
+            if forgotten:
+                self._before_reset, self._turns = forgotten, []
+            return len(forgotten)
 
     def undo(self) -> list[Turn]:
         """Undo a reset, else take back the last turn; the turns concerned (none if there is nothing to undo)."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import functools
 import os
 import sys
 import threading
@@ -16,6 +15,8 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_any
 from typing import Any, TypeVar
+
+from nbchat.errors import NbchatError
 
 T = TypeVar("T")
 
@@ -84,8 +85,20 @@ class Worker:
             self._loop.run_until_complete(asyncio.wait(tasks, timeout=1))
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs; it does not in a forked child, nor after `stop`."""
+        return self._thread.is_alive()
+
     def submit(self, work: Coroutine[Any, Any, T]) -> Job[T]:
-        """Start a coroutine on this thread; called from any other."""
+        """Start a coroutine on this thread; called from any other.
+
+        Raises:
+            NbchatError: If the thread has ended.
+        """
+        if not self.is_alive or self._loop.is_closed():
+            work.close()
+            raise NbchatError("Nothing can be sent any more: this Python process is about to end.")
         return Job(self._loop, work)
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
@@ -109,6 +122,11 @@ class Worker:
         if threading.current_thread() is not self._thread:
             self._thread.join(patience)
 
+    def abandon(self) -> None:
+        """Leave a thread behind that is stuck in somebody else's code; what that still says interests nobody."""
+        self._loop.set_exception_handler(lambda *_: None)
+        self.stop(patience=0)
+
 
 def wait(future: Future[Any], timeout: float | None = None) -> bool:
     """Wait on this thread until the future is done or `timeout` seconds are over; true if it is done.
@@ -122,16 +140,28 @@ def wait(future: Future[Any], timeout: float | None = None) -> bool:
     return future.done()
 
 
-@functools.cache
-def shared() -> Worker:
-    """The thread on which all of nbchat's own providers run; started by the first reply."""
-    worker = Worker("nbchat")
-    atexit.register(worker.stop)
-    return worker
+class _Shared:
+    """Starts the shared worker when it is first asked for; a forked child, which has no threads, gets its own."""
+
+    def __init__(self) -> None:
+        self.forget()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self.forget)
+
+    def forget(self) -> None:
+        self._lock = threading.Lock()
+        self._worker: Worker | None = None
+
+    def get(self) -> Worker:
+        """The thread on which all of nbchat's own providers run; started by the first reply."""
+        with self._lock:
+            if self._worker is None:
+                self._worker = Worker("nbchat")
+                atexit.register(self._worker.stop)
+            return self._worker
 
 
-if hasattr(os, "register_at_fork"):  # a forked child has the object but not the thread
-    os.register_at_fork(after_in_child=shared.cache_clear)
+shared = _Shared().get
 
 
 def allow_nested_loops() -> bool:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, magics_class, no_var_expand
@@ -25,9 +27,9 @@ from nbchat.notebook import in_kernel
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from nbchat.chat import Reply
     from nbchat.display import Look
     from nbchat.options import Line
+    from nbchat.reply import Reply
 
 NAMES = ("chat", "nbchat")
 """What the magics are called; the second is for where another extension has the first."""
@@ -45,53 +47,42 @@ class ChatMagics(Magics):
         the turns before them. `%chat help` shows the options and subcommands.
         """
         asked = _parse(line, cell)
-        if reply := self._ask(asked, cell):
+        if start := self._prepare(asked, cell):
             from nbchat.display import show
 
-            show(reply, _look(asked))
-            self._keep(asked, reply)
+            self._keep(asked, show(start, _look(asked)))
 
     @no_var_expand
     async def chat_async(self, line: str, cell: str | None = None) -> None:
         """What `%%chat` is in a notebook's cell: the same, but the kernel goes on with other work meanwhile."""
         asked = _parse(line, cell)
-        if reply := self._ask(asked, cell):
+        if start := self._prepare(asked, cell):
             from nbchat.display import show_async
 
-            await show_async(reply, _look(asked))
-            self._keep(asked, reply)
+            self._keep(asked, await show_async(start, _look(asked)))
 
-    def _ask(self, asked: Line, cell: str | None) -> Reply | None:
-        """Carry out a subcommand, or send the prompt; the reply to show, if there is one."""
+    def _prepare(self, asked: Line, cell: str | None) -> Callable[[], Reply] | None:
+        """Carry out a subcommand, or find out what to send; what starts the reply to show, if there is one."""
         from nbchat import commands
-        from nbchat.chat import Reply, current
+        from nbchat.chat import current
         from nbchat.messages import text_of
 
         chat = current()
-        if cell is None and not asked.explicit:
-            result = commands.run(chat, asked.prompt)
+        if asked.help or (cell is None and not asked.explicit):
+            result = commands.run(chat, "help" if asked.help else asked.prompt)
             if isinstance(result, str):
                 print(result)
-            if result is not None:
-                return result if isinstance(result, Reply) else None
+                return None
+            if result:
+                return result
         prompt = asked.prompt if cell is None else cell.removesuffix("\n")
         if not prompt.strip():
             raise UsageProblem(_NO_PROMPT)
         if asked.show_prompt:
-            messages = chat.preview(prompt, system=asked.system, history=asked.history and not asked.new)
+            messages = chat.preview(prompt, **asked.sending)
             print("\n\n".join(f"{message['role']}: {text_of(message)}" for message in messages))
             return None
-        if asked.new:
-            chat.reset()
-        return chat.send(
-            prompt,
-            model=asked.model,
-            provider=asked.provider,
-            base_url=asked.base_url,
-            system=asked.system,
-            history=asked.history,
-            **asked.options,
-        )
+        return partial(chat.send, prompt, **asked.sending)
 
     def _keep(self, asked: Line, reply: Reply) -> None:
         if asked.into and self.shell is not None:
@@ -126,15 +117,16 @@ class PromptTransformer:
         self._shell = shell
         self._cell = re.compile(rf"%%({'|'.join(names)})(?!\S)(.*)")
         self._line = re.compile(rf"%({'|'.join(names)})(?!\S)(.*)")
-        self._running = int(_inside_a_cell())
+        self._running: set[object] = {_LOADING} if _inside_a_cell() else set()
 
-    def begin(self, *_: object) -> None:
+    def begin(self, info: object) -> None:
         """A cell starts to run."""
-        self._running += 1
+        self._running.add(id(info))
 
-    def end(self, *_: object) -> None:
-        """A cell has ended."""
-        self._running = max(0, self._running - 1)
+    def end(self, result: Any) -> None:
+        """A cell has ended: one that was seen to begin, or the one that loaded the extension."""
+        begun = id(result.info)
+        self._running.discard(begun if begun in self._running else _LOADING)
 
     def __call__(self, lines: list[str]) -> list[str]:
         rows = "".join(lines).split("\n")  # `lines` are split at more than line ends: U+2028 and such
@@ -162,6 +154,9 @@ class PromptTransformer:
         shell = self._shell
         runner = shell.loop_runner_map["asyncio"][0]
         return in_kernel() and shell.autoawait and shell.loop_runner is runner and not self._running
+
+
+_LOADING = "the cell that loads the extension"
 
 
 def _inside_a_cell() -> bool:

@@ -6,13 +6,14 @@ the prompt byte for byte; so options are taken from its start only as long as th
 
 from __future__ import annotations
 
-import argparse
+import itertools
 import json
+import math
 import re
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from nbchat.errors import UsageProblem, did_you_mean
 
@@ -35,26 +36,43 @@ class Option:
 
 def _variable(name: str) -> str:
     if not name.isidentifier():
-        raise argparse.ArgumentTypeError(f"{name!r} is no name for a variable")
+        raise ValueError("a name for a variable")
     return name
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise ValueError("a whole number")
+    return int(text)
+
+
+def _amount(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise ValueError("a number, zero or more")
+    return number
 
 
 OPTIONS = (
     Option("-m", "--model", ("MODEL",), "who answers, from here on: google-gemini, ollama/llama3.2, an alias"),
     Option("-p", "--provider", ("NAME",), "through which provider or service"),
     Option("-s", "--system", ("TEXT",), "system prompt"),
-    Option("-t", "--temperature", ("T",), "sampling temperature", float),
-    Option("", "--max-tokens", ("N",), "longest reply", int),
+    Option("-t", "--temperature", ("T",), "sampling temperature", _amount),
+    Option("", "--max-tokens", ("N",), "longest reply", _count),
     Option("-o", "--option", ("KEY", "VALUE"), "anything else that the provider takes"),
     Option("", "--base-url", ("URL",), "an OpenAI-compatible server, with -m NAME"),
     Option("", "--proxy", ("URL",), "send the request through a proxy"),
-    Option("", "--timeout", ("S",), "give up after S seconds of silence", float),
+    Option("", "--timeout", ("S",), "give up after S seconds of silence", _amount),
     Option("-n", "--new", (), "forget the conversation first"),
     Option("", "--no-history", (), "neither send nor keep the conversation"),
     Option("", "--into", ("NAME",), "also put the reply's text into a variable", _variable),
     Option("", "--no-stream", (), "show the reply when it is whole"),
     Option("", "--raw", (), "show the text as it is, no markdown"),
     Option("", "--show-prompt", (), "show what would be sent; send nothing"),
+    Option("-h", "--help", (), "this page"),
 )
 
 _BY_NAME = {name: option for option in OPTIONS for name in option.names}
@@ -67,6 +85,8 @@ _NOT_BY_O = {
     "prompt": "show-prompt",
     "messages": "show-prompt",
 }
+_FOR_PROVIDER = ("temperature", "max_tokens", "proxy", "timeout")
+_SEE_HELP = "`%chat help` shows the options."
 _TOKEN = re.compile(r"""\s*((?:"(?:\\.|[^"\\])*"|'[^']*'|[^\s"'])+|["'].*)""", re.DOTALL)
 _LOOKS_LIKE_OPTION = re.compile(r"-[A-Za-z]|--[A-Za-z]")
 
@@ -88,28 +108,15 @@ class Line:
     stream: bool = True
     raw: bool = False
     show_prompt: bool = False
+    help: bool = False
     options: dict[str, Any] = field(default_factory=dict)
     """For the provider: temperature, max_tokens, proxy, timeout, and what `-o` gave."""
 
-
-class _Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are ours."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageProblem(f"{message[:1].upper()}{message[1:]}. `%chat help` shows the options.")
-
-
-def _parser() -> _Parser:
-    parser = _Parser(prog="%%chat", add_help=False, allow_abbrev=False)
-    for option in OPTIONS:
-        if not option.takes:
-            parser.add_argument(*option.names, action="store_true")
-        elif len(option.takes) == 1:
-            parser.add_argument(*option.names, type=option.convert)
-        else:
-            parser.add_argument(*option.names, nargs=len(option.takes), action="append", default=[])
-    parser.add_argument("words", nargs="*")
-    return parser
+    @property
+    def sending(self) -> dict[str, Any]:
+        """The arguments of `Chat.send` beside the prompt."""
+        names = ("model", "provider", "base_url", "system", "history", "new")
+        return {name: getattr(self, name) for name in names} | self.options
 
 
 def parse_header(header: str) -> Line:
@@ -127,7 +134,7 @@ def parse_header(header: str) -> Line:
             f"{words[-1]!r} is one word too many: a %%chat line takes one model and options, and the prompt stands "
             "below it (or all on one line: `%chat …`)."
         )
-    return found if not words else _with_model(found, words[0])
+    return replace(found, model=words[0]) if words else found
 
 
 def parse_line(line: str) -> Line:
@@ -147,40 +154,59 @@ def parse_line(line: str) -> Line:
     if rest == "--" or rest.startswith("-- "):
         rest, explicit = rest[3:], True
     found, _ = _parse(tokens)
-    return Line(**(vars(found) | {"prompt": rest, "explicit": explicit}))
+    return replace(found, prompt=rest, explicit=explicit)
 
 
 def _parse(tokens: list[str]) -> tuple[Line, list[str]]:
-    for token in tokens:
-        name = token.partition("=")[0]
-        if token.startswith("--") and name not in _BY_NAME:
-            raise UsageProblem(
-                f"There is no option {name}.{did_you_mean(name, _BY_NAME)} `%chat help` shows the options."
-            )
-    values = vars(_parser().parse_args(tokens))
-    options = {name: values[name] for name in ("temperature", "max_tokens", "proxy", "timeout")}
-    for key, value in values["option"]:
+    """The line, without its prompt, and the words that belong to no option."""
+    values: dict[str, Any] = {}
+    words = []
+    left = iter(tokens)
+    for token in left:
+        name, written = _named(token)
+        if not name:
+            words.append(token)
+            continue
+        option = _BY_NAME[name]
+        taken = [*written, *itertools.islice(left, max(0, len(option.takes) - len(written)))]
+        if len(taken) != len(option.takes):
+            raise UsageProblem(f"{name} needs {' '.join(option.takes) or 'no value'}. {_SEE_HELP}")
+        _take(values, option, taken)
+    return _line(values), words
+
+
+def _named(token: str) -> tuple[str, list[str]]:
+    """The option that a token names, and the value written into it (`--model=x`, `-mx`); no name for a word."""
+    if not _LOOKS_LIKE_OPTION.match(token):
+        return "", []
+    name, equals, value = token.partition("=")
+    if name in _BY_NAME:
+        return name, [value] if equals else []
+    if token[:2] in _BY_NAME and _BY_NAME[token[:2]].takes:
+        return token[:2], [token[2:]]
+    raise UsageProblem(f"There is no option {name}.{did_you_mean(name, _BY_NAME)} {_SEE_HELP}")
+
+
+def _take(values: dict[str, Any], option: Option, taken: list[str]) -> None:
+    name = option.long[2:].replace("-", "_")
+    if name == "option":
+        key, value = taken
         if key in _NOT_BY_O:
             raise UsageProblem(f"-o {key} is not for the provider: write --{_NOT_BY_O[key]}.")
-        options[key] = _json_or_text(value)
-    line = Line(
-        model=values["model"],
-        provider=values["provider"],
-        base_url=values["base_url"],
-        system=values["system"],
-        new=values["new"],
-        history=not values["no_history"],
-        into=values["into"] or "",
-        stream=not values["no_stream"],
-        raw=values["raw"],
-        show_prompt=values["show_prompt"],
-        options={name: value for name, value in options.items() if value is not None},
-    )
-    return line, values["words"]
+        values.setdefault("options", {})[key] = _json_or_text(value)
+        return
+    try:
+        values[name] = option.convert(*taken) if taken else True
+    except ValueError as problem:
+        raise UsageProblem(f"{option.long} takes {problem}, not {taken[0]!r}. {_SEE_HELP}") from None
 
 
-def _with_model(line: Line, model: str) -> Line:
-    return Line(**(vars(line) | {"model": model}))
+def _line(values: dict[str, Any]) -> Line:
+    for_provider = {name: values.pop(name) for name in _FOR_PROVIDER if name in values}
+    values["options"] = for_provider | values.get("options", {})
+    values["history"] = not values.pop("no_history", False)
+    values["stream"] = not values.pop("no_stream", False)
+    return Line(**values)
 
 
 def _arity(token: str) -> int:
@@ -190,8 +216,12 @@ def _arity(token: str) -> int:
 
 
 def _unquoted(token: str) -> str:
+    """A token without its quotation marks, which may stand around all of it or behind `--model=`."""
+    name, value = re.fullmatch(r"(-[\w-]+=?)?(.*)", token, re.DOTALL).groups(default="")  # type: ignore[union-attr]  # matches
+    if not value.startswith(('"', "'")):
+        return token
     try:
-        return "".join(shlex.split(token)) if token[:1] in "\"'" or '"' in token or "'" in token else token
+        return name + "".join(shlex.split(value))
     except ValueError:
         raise UsageProblem(f"A quotation mark is not closed: {token}") from None
 

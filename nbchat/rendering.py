@@ -20,8 +20,8 @@ from __future__ import annotations
 import html
 import re
 from collections import ChainMap
-from collections.abc import MutableMapping, Sequence
-from functools import cache
+from collections.abc import Iterator, MutableMapping, Sequence
+from functools import cache, lru_cache
 from itertools import accumulate, groupby, islice
 from time import thread_time
 from typing import Any, NamedTuple
@@ -44,7 +44,8 @@ LIMIT = 200_000
 _LONGEST_PARAGRAPH = 10_000
 """A paragraph or table cell with more characters is text without markup: nobody wrote it to be read,
 and markdown-it can take a time that grows with the square of it."""
-_LONGEST_CODE = 50_000
+_LONGEST_PART = 3_000
+"""Code with more characters is coloured in parts: some lexers take a time that grows with the cube of it."""
 _PATIENCE = 0.5
 """Seconds of processor time for colouring the code of one text; what then is left stays plain."""
 _DEEPEST = 50
@@ -59,7 +60,7 @@ _MATH = "mathjax_process tex2jax_process"
 _OPEN = '<div class="nbchat-reply mathjax_ignore tex2jax_ignore">'
 _CLOSE = "</div>\n"
 
-Environment = MutableMapping[str, Any]
+_Env = MutableMapping[str, Any]
 
 
 class Frame(NamedTuple):
@@ -133,7 +134,8 @@ class Live:
             return Frame("", self._tail)
         end = _end_of_line(fresh, lines)
         sealed = self._seal(fresh[:end])
-        return Frame(sealed, self._draw(fresh[end:]).tail)
+        rest = self._draw(fresh[end:])
+        return Frame(sealed + rest.sealed, rest.tail)
 
     def _seal(self, piece: str) -> str:
         self.work += len(piece)
@@ -141,7 +143,7 @@ class Live:
         self._open = self._tail = ""
         return _page(_blocks(_tidy(piece), {"references": self._references}))
 
-    def _open_environment(self) -> Environment:
+    def _open_environment(self) -> _Env:
         """Definitions in the tail may be half there: they count for this frame only."""
         return {"references": ChainMap({}, self._references), "open": True}
 
@@ -203,11 +205,11 @@ def _too_long() -> str:
     return f"<p>This reply has more than {LIMIT:,} characters; they are shown as plain text.</p>\n"
 
 
-def _blocks(text: str, env: Environment) -> str:
+def _blocks(text: str, env: _Env) -> str:
     return _html(_markdown().parse(text, env), env)
 
 
-def _html(tokens: Sequence[Token], env: Environment) -> str:
+def _html(tokens: Sequence[Token], env: _Env) -> str:
     markdown = _markdown()
     rendered: str = markdown.renderer.render(tokens, markdown.options, env)
     return rendered
@@ -528,26 +530,26 @@ def _image_as_link(image: Token, *, inside: bool) -> list[Token]:
 
 
 class _Renderer(RendererHTML):
-    def fence(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Environment) -> str:
+    def fence(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: _Env) -> str:
         return _code(tokens[idx].content, env, tokens[idx].info)
 
-    def code_block(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Environment) -> str:
+    def code_block(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: _Env) -> str:
         return _code(tokens[idx].content, env)
 
-    def math_inline(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Environment) -> str:
+    def math_inline(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: _Env) -> str:
         token = tokens[idx]
         if formula := _formula(token):
             return f'<span class="{_MATH}">{formula}</span>'
         return f"<code>{_escape(token.markup + token.content + _CLOSING[token.markup])}</code>"
 
-    def math_block(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Environment) -> str:
+    def math_block(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: _Env) -> str:
         token = tokens[idx]
         inner = Token("", "", 0, content=token.content[2:-2].strip(), markup=token.markup)
         if formula := _formula(inner):
             return f'<div class="{_MATH}">{formula}</div>\n'
         return _code(token.content, env)
 
-    def math_open(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Environment) -> str:
+    def math_open(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: _Env) -> str:
         return _code(tokens[idx].content, env)
 
 
@@ -556,15 +558,13 @@ class _Renderer(RendererHTML):
 _LANGUAGE = re.compile(r"[\s{.]*([\w+#-]+)")
 _ENDLESS = re.compile(r"[^\n]{2000}|\s{500}")
 """What no one reads in colours, and what some of the lexers take a quadratic time for."""
+_NEW_START = re.compile(r"\n[ \t]*\n(?=\w)")
 
 
-def _code(code: str, env: Environment, info: str = "") -> str:
+def _code(code: str, env: _Env, info: str = "") -> str:
     word = _LANGUAGE.match(info)
     language = _languages().get(word[1].lower()) if word else None
-    if language and len(code) <= _LONGEST_CODE and not _ENDLESS.search(code):
-        body = _coloured(code, language, env)
-    else:
-        body = _escape(code)
+    body = _coloured(code, language, env) if language and not _ENDLESS.search(code) else _escape(code)
     return f'<div class="highlight"><pre><code>{body}</code></pre></div>\n'
 
 
@@ -574,17 +574,34 @@ def _languages() -> dict[str, str]:
     return {alias.lower(): alias for _, aliases, _, _ in get_all_lexers(plugins=False) for alias in aliases}
 
 
-def _coloured(code: str, language: str, env: Environment) -> str:
+def _coloured(code: str, language: str, env: _Env) -> str:
     """The code in colours, as far as there is patience: lexers are not made for code that means them harm."""
-    spans: list[str] = []
-    started = thread_time() - env.get("spent", 0.0)
-    tokens = get_lexer_by_name(language, stripnl=False).get_tokens(code)
+    done = []
+    for part in _parts(code):
+        started = thread_time()
+        patient = env.setdefault("patience", _PATIENCE) > 0
+        done.append(_spans(part, language) if patient else _escape(part))
+        env["patience"] -= thread_time() - started
+    return "".join(done)
+
+
+def _parts(code: str) -> Iterator[str]:
+    """Pieces of long code that a lexer may take one by one: up to a line that starts anew, if there is one."""
+    while len(code) > _LONGEST_PART:
+        end = max((start.end() for start in _NEW_START.finditer(code, 0, _LONGEST_PART)), default=0)
+        end = end or code.rfind("\n", 0, _LONGEST_PART) + 1 or _LONGEST_PART
+        yield code[:end]
+        code = code[end:]
+    yield code
+
+
+@lru_cache(maxsize=100)
+def _spans(code: str, language: str) -> str:
+    tokens = get_lexer_by_name(language, stripnl=False, ensurenl=False).get_tokens(code)
+    spans = []
     for name, group in groupby(tokens, key=lambda token: _class_of(token[0])):
         text = _escape("".join(text for _, text in group))
         spans.append(f'<span class="{name}">{text}</span>' if name else text)
-        env["spent"] = thread_time() - started
-        if env["spent"] > _PATIENCE:
-            return _escape(code)
     return "".join(spans)
 
 

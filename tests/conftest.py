@@ -14,7 +14,7 @@ import pytest
 from browsers import MISSING, find_chromium
 from isolation import GUARD, isolated_environment
 from kernels import Kernel
-from nbchat.chat import current
+from nbchat import chat
 from nbchat.config import NbChat
 from shells import RaisingShell, fresh_shell, unpatched_asyncio
 
@@ -55,7 +55,7 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 def fresh_state() -> Iterator[None]:
     """The notebook's conversation and the settings belong to the process; each test gets its own."""
     yield
-    current.cache_clear()
+    chat._current.forget()
     NbChat.clear_instance()
 
 

@@ -28,10 +28,11 @@ MAP = {
     "commands": BELOW,
     "panel": BELOW,
     "options": "",
-    "display": "rendering chat notebook loop",
+    "display": "rendering reply notebook loop",
     "exchange": "history rendering",
     "rendering": "",
-    "chat": "history loop notebook providers",
+    "chat": "reply history loop notebook providers",
+    "reply": "history loop",
     "notebook": "history",
     "history": "",
     "loop": "",
@@ -72,7 +73,7 @@ ONLY_IN = {
     "nh3": "rendering",
     "pygments": "rendering",
     "sqlite3": "history",
-    "threading": "loop history testing",  # history and testing: a lock and an event, no threads
+    "threading": "loop chat reply history testing",  # the others have locks and events, no threads
     "traitlets": "config panel",
 }
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
+import traceback
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, ClassVar
 
 import pytest
 
 import nbchat
-from nbchat import Chat, ProviderError, UsageProblem
+from nbchat import Chat, ProviderError, Reply, ReplyInterrupted, UsageProblem
 from nbchat.errors import ConnectionFailed, ReplyCutOff, UnknownModel
 from nbchat.messages import Finish, Messages, Notice, Reasoning, Usage
+from nbchat.providers.registry import unregister
+from nbchat.testing import OpenAIServer, ScriptedProvider
 
 
 class Echo:
@@ -266,6 +271,8 @@ def test_an_option_that_the_provider_does_not_take_is_said_before_anything_is_se
 def test_an_empty_prompt_is_not_sent() -> None:
     with pytest.raises(UsageProblem, match="empty"):
         Chat(provider=Echo()).send("  \n")
+    with pytest.raises(UsageProblem, match="A prompt is text, not int"):
+        Chat(provider=Echo()).send(5)  # type: ignore[arg-type]
 
 
 def test_an_unknown_model_is_said_before_anything_is_sent() -> None:
@@ -396,13 +403,16 @@ def test_a_failure_raises_wherever_one_waits() -> None:
     assert (reply.status, reply.text, reply.turn.error) == ("failed", "half", "is down.")
 
 
-def test_a_strangers_error_becomes_ours_with_its_cause() -> None:
-    cause = RuntimeError("lost sk-abcdefghijklmnopqrstuvwxyz1234")
+@pytest.mark.parametrize(
+    ("words", "shown"), [("lost", "lost"), ("lost sk-abcdefghijklmnopqrstuvwxyz1234", "lost [hidden]")]
+)
+def test_a_strangers_error_becomes_ours_with_its_cause_unless_that_shows_a_secret(words: str, shown: str) -> None:
+    cause = RuntimeError(words)
     reply = Chat(provider=Breaks(cause)).send("x")
-    with pytest.raises(ProviderError, match="Breaks failed: RuntimeError: lost") as caught:
+    with pytest.raises(ProviderError) as caught:
         reply.result(10)
-    assert caught.value.__cause__ is cause
-    assert "abcdefghijklmnop" not in str(caught.value)
+    assert str(caught.value) == f"Breaks failed: RuntimeError: {shown}."
+    assert caught.value.__cause__ is (cause if words == shown else None)
 
 
 @pytest.mark.parametrize(
@@ -424,7 +434,7 @@ def test_a_service_known_to_be_down_is_used_when_asked_for_and_advice_comes_only
         working: ClassVar[bool] = False
 
     reply = Chat(provider=Down(ProviderError("answered 500"))).send("x")
-    with pytest.raises(ProviderError, match="last known not to answer: try another model"):
+    with pytest.raises(ProviderError, match=r"answered 500\. Down was last known not to answer: use another model"):
         reply.result(10)
 
     class Up(Echo):
@@ -491,13 +501,76 @@ def test_values_of_another_library_are_known_by_their_names() -> None:
     assert "limit of tokens" in reply.notices[-1].text
 
 
-def test_what_holds_no_reply_is_said() -> None:
-    class Number:
-        def create_async_generator(self, model: str, messages: Messages) -> int:
-            return 7
+@pytest.mark.parametrize("value", [None, b"text", 7, True, {"text": "x"}])
+@pytest.mark.parametrize("how", ["given", "yielded"])
+def test_what_is_no_text_is_said(value: Any, how: str) -> None:
+    class Wrong:
+        def create_async_generator(self, model: str, messages: Messages) -> Any:
+            return value if how == "given" else iter([value])
 
-    with pytest.raises(ProviderError, match="Number gave a int, which holds no reply"):
-        Chat(provider=Number()).send("x").result(10)
+    with pytest.raises(ProviderError, match=f"Wrong gave {type(value).__name__} where text belongs"):
+        Chat(provider=Wrong()).send("x").result(10)
+
+
+def test_a_reply_without_text_says_so() -> None:
+    class Mute:
+        def create_async_generator(self, model: str, messages: Messages) -> Iterator[str]:
+            yield from ()
+
+    reply = Chat(provider=Mute()).send("x")
+    assert reply.result(10) == ""
+    assert [(notice.text, notice.lasting) for notice in reply.notices] == [("the reply is empty", True)]
+
+
+@pytest.mark.parametrize(
+    "error", [SystemExit(1), KeyboardInterrupt(), asyncio.CancelledError(), BaseExceptionGroup("x", [SystemExit()])]
+)
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_provider_that_would_end_its_thread_ends_only_its_reply(error: BaseException, ours: bool) -> None:
+    provider: Any = ScriptedProvider(["half", error]) if ours else Breaks(error, "half")  # type: ignore[arg-type]
+    chat = Chat(provider=provider)
+    with pytest.raises(ProviderError):
+        chat.send("x").result(10)
+    assert chat.send("y", provider=Echo()).result(10) == "<y>"
+    assert Chat(provider=ScriptedProvider()).send("z").result(10) == "z"
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_provider_without_an_end_and_without_a_pause_is_stopped(ours: bool) -> None:
+    class Endless:
+        ended = threading.Event()
+
+        async def create_async_generator(self, model: str, messages: Messages) -> AsyncIterator[str]:
+            try:
+                while True:
+                    yield "x"
+            finally:
+                self.ended.set()
+
+    if ours:
+        Endless.__module__ = "nbchat.made.up"
+    reply = Chat(provider=Endless()).send("q")
+    next(iter(reply))
+    reply.stop()
+    assert reply.wait(10)
+    assert reply.status == "stopped"
+    assert Endless.ended.wait(10)
+
+
+def test_the_first_sends_of_many_threads_share_one_loop() -> None:
+    script = (
+        "import threading, nbchat\n"
+        "from nbchat.testing import ScriptedProvider\n"
+        "chat, barrier, replies = nbchat.Chat(provider=ScriptedProvider()), threading.Barrier(8), []\n"
+        "def send():\n"
+        "    barrier.wait()\n"
+        "    replies.append(chat.send('x').result(10))\n"
+        "threads = [threading.Thread(target=send) for _ in range(8)]\n"
+        "[thread.start() for thread in threads]; [thread.join() for thread in threads]\n"
+        "print(replies.count('x'), [thread.name for thread in threading.enumerate()].count('nbchat'))\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (ran.stdout, ran.stderr) == ("8 1\n", "")
 
 
 def test_what_is_no_provider_is_said_at_once() -> None:
@@ -537,11 +610,77 @@ def test_retry_takes_the_place_of_the_last_turn() -> None:
     try:
         assert chat.retry("other-echo/n").result(10) == "<b>"
     finally:
-        from nbchat.providers.registry import unregister
-
         unregister("other-echo")
     assert [(turn.prompt, turn.model) for turn in chat.history] == [("a", "m"), ("b", "n")]
     assert prompts(other.calls[0][1]) == ["a", "<a>", "b"]
+
+
+def test_a_retry_asks_as_the_turn_was_asked() -> None:
+    echo = Echo()
+    chat = Chat("m", provider=echo, temperature=0.2)
+    chat.send("a", system="Be brief.", temperature=0, seed=1).result(10)
+    chat.retry().result(10)
+    assert prompts(echo.calls[1][1]) == ["Be brief.", "a"]
+    assert echo.calls[1][2] == {"temperature": 0, "seed": 1}
+
+
+def test_a_retry_that_cannot_be_sent_changes_nothing() -> None:
+    chat = Chat("m", provider=Echo(), temperature=0.2)
+    chat.send("a").result(10)
+    nbchat.register(Gate(), "gate")
+    try:
+        with pytest.raises(UsageProblem, match="gate takes no temperature"):
+            chat.retry("gate")
+    finally:
+        unregister("gate")
+    assert chat.history[0].text == "<a>"
+    assert chat.send("b").result(10) == "<b>"
+
+
+def test_new_forgets_only_what_can_be_sent_after() -> None:
+    chat = Chat("m", provider=Echo())
+    chat.send("a").result(10)
+    with pytest.raises(UnknownModel):
+        chat.send("b", model="no-such-model-anywhere", new=True)
+    assert len(chat.history) == 1
+    chat.send("b", new=True).result(10)
+    assert [turn.prompt for turn in chat.history] == ["b"]
+
+
+def test_an_interrupt_of_who_waits_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    gate = Gate()
+    replies = [Chat(provider=gate).send("x"), Chat(provider=gate).send("x")]
+    for reply, wait in zip(replies, (Reply.result, list), strict=True):
+        monkeypatch.setattr(reply, "wait", interrupt)
+        with pytest.raises(ReplyInterrupted, match="characters kept"):
+            wait(reply)  # type: ignore[arg-type]
+        monkeypatch.undo()
+        assert reply.wait(10)
+        assert reply.status == "stopped"
+
+
+def test_an_api_key_goes_to_its_own_server_only() -> None:
+    with OpenAIServer(api_key="the-key") as server, OpenAIServer() as other:
+        chat = Chat("loopback", base_url=server.url, api_key="the-key")
+        assert "no language model" in chat.send("a").result(10)
+        assert "no language model" in chat.send("b", base_url=other.url, model="loopback").result(10)
+        assert "the-key" not in str(other.requests[0].raw_headers)
+    for shown in (repr(chat), repr(chat.options), repr(vars(chat)), repr(chat._calls[chat.history[0]])):
+        assert "the-key" not in shown
+
+
+def test_a_secret_among_the_options_is_not_in_a_strangers_error() -> None:
+    class Leaks:
+        async def create_async_generator(self, model: str, messages: Messages, **options: Any) -> AsyncIterator[str]:
+            raise ValueError(f"no such key: {options['api_key']}")
+            yield
+
+    with pytest.raises(ProviderError) as caught:
+        Chat(provider=Leaks()).send("x", api_key="-".join(("hush", "hush"))).result(10)
+    assert "hush-hush" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_there_is_nothing_to_retry_in_an_empty_conversation() -> None:

@@ -56,18 +56,9 @@ def test_text_goes_to_stdout_as_it_comes_and_notices_to_stderr(capsys: pytest.Ca
     assert capsys.readouterr() == ("two\n", "")
 
 
-def test_a_stopped_reply_says_so_in_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    gate = Gate()
-    reply = chat("one", gate).send("hello")
-    assert gate.wait_reached()
-    reply.stop()
-    show(reply)
-    assert capsys.readouterr() == ("one\n", "(stopped)\n")
-
-
 def test_show_raises_what_failed_after_what_came(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ProviderError, match="is down"):
-        show(chat("one", ProviderError("is down")).send("hello"))
+        show(lambda: chat("one", ProviderError("is down")).send("hello"))
     assert capsys.readouterr().out == "one\n"
 
 
@@ -140,6 +131,13 @@ def test_frames_are_rationed_and_the_last_one_always_comes(page: Page) -> None:
     view.draw(reply)
     assert page.frames[-1][0]["text/plain"] == "word " * 3000
     assert sum(len(data.get("text/html", "")) for data, _ in page.frames) < 40 * 15_000
+
+
+def test_a_view_that_stands_alone_says_what_failed(page: Page) -> None:
+    reply = chat("half", ProviderError("is <b>down</b>")).send("hello")
+    reply.wait(10)
+    CellView(Look(), alone=True).draw(reply)
+    assert "ProviderError: is &lt;b&gt;down&lt;/b&gt;." in page.frames[-1][0]["text/html"]
 
 
 def test_the_metadata_tells_of_the_turn(page: Page) -> None:

@@ -190,6 +190,17 @@ def test_show_prompt_sends_nothing(chat: Any, fake: ScriptedProvider, capsys: py
     assert len(fake.calls) == 1
 
 
+def test_a_prompt_that_could_not_be_sent_is_not_shown_as_if_it_could(chat: Any) -> None:
+    with pytest.raises(UnknownModel):
+        chat.run_cell("%%chat --show-prompt -m google-gemin\nhello")
+
+
+@pytest.mark.parametrize("line", ["%chat -h", "%chat --help", "%%chat --help\nhello"])
+def test_help_can_be_asked_for_as_everywhere(chat: Any, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    chat.run_cell(line)
+    assert "%chat help [SECTION]" in capsys.readouterr().out
+
+
 def test_no_stream_prints_once_whole(chat: Any, capsys: pytest.CaptureFixture[str]) -> None:
     chat.run_cell("%%chat --no-stream\nhello")
     assert capsys.readouterr().out == "hello\n"
@@ -265,6 +276,7 @@ def test_a_reply_as_the_last_expression_shows_itself(chat: Any, capsys: pytest.C
         ("%chat his", "history"),
         ("%chat help ke", "keys"),
         ("%%chat goo", "google-gemini"),
+        ("%%chat --model=goo", "google-gemini"),
     ],
 )
 def test_tab_completes(chat: Any, text: str, offered: str) -> None:

@@ -48,15 +48,18 @@ def test_the_model_may_stand_alone_or_behind_its_option(header: str) -> None:
     ("header", "said"),
     [
         ("--modle m", "There is no option --modle. Did you mean --model?"),
-        ("--model", "expected one argument"),
-        ("-t warm", "invalid float value: 'warm'"),
+        ("--model", "--model needs MODEL."),
+        ("-t warm", "--temperature takes a number, zero or more, not 'warm'"),
+        ("-t -1", "--temperature takes a number, zero or more, not '-1'"),
+        ("--max-tokens 1.5", "--max-tokens takes a whole number, not '1.5'"),
+        ("--raw=x", "--raw needs no value"),
         ("one two", "'two' is one word too many"),
         ("-m one two", "'two' is one word too many"),
         ("-s 'open", "A quotation mark is not closed"),
         ("-m m \\", "cannot go on below with a backslash"),
-        ("--into 1x", "'1x' is no name for a variable"),
+        ("--into 1x", "--into takes a name for a variable, not '1x'"),
         ("-o model x", "write --model MODEL"),
-        ("-o seed", "expected 2 arguments"),
+        ("-o seed", "-o needs KEY VALUE."),
     ],
 )
 def test_a_slip_is_one_line_that_says_what_to_do(header: str, said: str) -> None:
@@ -85,6 +88,19 @@ def test_a_lines_prompt_is_not_touched(prompt: str) -> None:
     assert parse_line(prompt) == Line(prompt=prompt)
     assert parse_line(f"-m m {prompt}") == Line(prompt=prompt, explicit=True, model="m")
     assert parse_line(f"-- {prompt}") == Line(prompt=prompt, explicit=True)
+
+
+def test_a_value_may_look_like_an_option_or_hold_quotes() -> None:
+    line = parse_header("""-s "--- be brief" -o stop -- -o b {"x":1} -o c '{"y": 2}' --model="a b" -m'c d'""")
+    assert line.system == "--- be brief"
+    assert line.options == {"stop": "--", "b": {"x": 1}, "c": {"y": 2}}
+    assert line.model == "c d"
+
+
+@pytest.mark.parametrize("line", ["-h", "--help"])
+def test_help_can_be_asked_for_as_an_option(line: str) -> None:
+    assert parse_line(line).help
+    assert parse_header(line).help
 
 
 def test_options_stand_before_a_lines_prompt() -> None:

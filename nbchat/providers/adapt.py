@@ -7,7 +7,7 @@ string; what it yields may be strings, our own values, or objects of a library o
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from typing import Any
 
 from nbchat.errors import ProviderError
@@ -32,11 +32,11 @@ def options_of(provider: Any) -> set[str] | None:
 
 async def chunks(provider: Any, model: str, messages: Messages, options: dict[str, Any]) -> AsyncGenerator[Chunk, None]:
     """Ask a provider, and yield its reply as chunks whose text can be encoded."""
-    source = _values(provider.create_async_generator(model, messages, **options), provider_name(provider))
+    source = _values(provider.create_async_generator(model, messages, **options))
     halves = Surrogates()
     try:
         async for value in source:
-            chunk = _chunk(value)
+            chunk = _chunk(value, provider_name(provider))
             if not isinstance(chunk, str):
                 yield chunk
             elif text := halves.decode(chunk):
@@ -47,7 +47,7 @@ async def chunks(provider: Any, model: str, messages: Messages, options: dict[st
         await source.aclose()
 
 
-async def _values(result: Any, name: str) -> AsyncGenerator[object, None]:
+async def _values(result: Any) -> AsyncGenerator[object, None]:
     """What a provider's result gives, one by one; whatever it holds open is closed at the end."""
     if not isinstance(result, AsyncResult) and inspect.isawaitable(result):
         result = await result
@@ -59,16 +59,11 @@ async def _values(result: Any, name: str) -> AsyncGenerator[object, None]:
         elif hasattr(result, "__aiter__"):
             async for value in result:
                 yield value
-        elif isinstance(result, Iterable) and not isinstance(result, bytes):
+        elif isinstance(result, Iterable) and not isinstance(result, bytes | Mapping):
             for value in result:
                 yield value
         else:
-            kind = type(result).__name__
-            raise ProviderError(
-                f"gave a {kind}, which holds no reply",
-                provider=name,
-                advice="Its create_async_generator must yield strings.",
-            )
+            yield result  # it is said to be no text, as it would be within a reply
     finally:
         if close := getattr(result, "aclose", None):
             await close()
@@ -76,13 +71,20 @@ async def _values(result: Any, name: str) -> AsyncGenerator[object, None]:
             close()
 
 
-def _chunk(value: Any) -> Chunk:
-    """A value as a chunk. One of another library is known by its class's name (g4f's are); else it is skipped."""
+def _chunk(value: Any, name: str) -> Chunk:
+    """A value as a chunk. One of another library is known by its class's name (g4f's are); else it is skipped.
+
+    Raises:
+        ProviderError: If the value was surely meant to be text, and is not.
+    """
     if isinstance(value, str | Reasoning | Usage | Finish | Notice):
         return value
     for kind in type(value).__mro__:
         if convert := _FOREIGN.get(kind.__name__):
             return convert(value)
+    if value is None or isinstance(value, bytes | bool | int | float | Mapping):
+        advice = "Its create_async_generator must yield strings."
+        raise ProviderError(f"gave {type(value).__name__} where text belongs", provider=name, advice=advice)
     return ""
 
 

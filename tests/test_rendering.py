@@ -1,0 +1,629 @@
+"""Rendering: what markdown becomes, that nothing harmful gets through, and that streaming gives the same.
+
+Whatever is rendered here is held against the short list of what may go out, written down a second time in `faults`.
+"""
+
+from __future__ import annotations
+
+import html
+import random
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+
+import pytest
+
+from hostile import REPLIES
+from nbchat import rendering
+from nbchat.rendering import LIMIT, Live, caption, render
+
+OPEN = '<div class="nbchat-reply mathjax_ignore tex2jax_ignore">'
+CLOSE = "</div>\n"
+FORMULA = "mathjax_process tex2jax_process"
+
+TAGS = "p|h[3-6]|[uo]l|li|blockquote|pre|code|em|strong|s|[hb]r|table|thead|tbody|t[rhd]|a|span|div|small"
+VOID = {"br", "hr"}
+VALUES = {
+    "dir": r"auto",
+    "start": r"\d{1,9}",
+    "style": r"text-align:(left|right|center|start)",
+    "target": r"_blank",
+    "rel": r"noopener noreferrer",
+    "href": r"(?i:https?://[^/\s\"'<>`]|mailto:)[^\s\"'<>`]*",
+    "class": rf"highlight|[a-z][a-z0-9]{{0,2}}|{FORMULA}|nbchat-reply mathjax_ignore tex2jax_ignore",
+}
+ATTRIBUTES = {"a": {"href", "target", "rel"}, "ol": {"dir", "start"}, "th": {"style"}, "td": {"style"}}
+ATTRIBUTES |= {"div": {"class"}, "span": {"class"}}
+COMMANDS = re.compile(
+    r"\\(href|url|class|style|cssId|data|unicode|require|bbox|html|texttip|mathtip|toggle|mmlToken|include|label|ref"
+    r"|eqref|def|gdef|let|newcommand|renewcommand|newenvironment|Declare)|begin\s*\{html"
+)
+
+
+class Page(HTMLParser):
+    """Reads what was rendered, and notes all that may not be there."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.faults: list[str] = []
+        self.text = ""
+        self._open: list[tuple[str, str]] = []
+        self.feed(source)
+        self.close()
+        self.faults += [f"<{tag}> is not closed" for tag, _ in self._open]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        known = ATTRIBUTES.get(tag, {"dir"})
+        if not re.fullmatch(TAGS, tag):
+            self.faults.append(f"<{tag}>")
+        for name, value in attrs:
+            if name not in known or not re.fullmatch(VALUES[name], value or ""):
+                self.faults.append(f"<{tag} {name}={value!r}>")
+        if tag == "a" and any(name == "href" for name, _ in attrs) and ("rel", "noopener noreferrer") not in attrs:
+            self.faults.append("a link that knows its opener")
+        if self._class() == FORMULA:
+            self.faults.append(f"<{tag}> in a formula")
+        if not self._open and dict(attrs).get("class") != "nbchat-reply mathjax_ignore tex2jax_ignore":
+            self.faults.append(f"<{tag}> outside of a reply")
+        if tag not in VOID:
+            self._open.append((tag, dict(attrs).get("class") or ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self._open or self._open.pop()[0] != tag:
+            self.faults.append(f"</{tag}> closes something else")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if not self._open and data.strip():
+            self.faults.append(f"{data!r} outside of a reply")
+        if self._class() == FORMULA and (not re.match(r"\\[(\[]", data) or COMMANDS.search(data)):
+            self.faults.append(f"the formula {data!r}")
+
+    def handle_comment(self, data: str) -> None:
+        self.faults.append("a comment")
+
+    def handle_decl(self, decl: str) -> None:
+        self.faults.append("a declaration")
+
+    def unknown_decl(self, data: str) -> None:
+        self.faults.append("a declaration")
+
+    def handle_pi(self, data: str) -> None:
+        self.faults.append("an instruction")
+
+    def _class(self) -> str:
+        return self._open[-1][1] if self._open else ""
+
+
+def faults(source: str) -> list[str]:
+    return Page(source).faults
+
+
+def inner(text: str) -> str:
+    """What a text becomes, without the element around it."""
+    whole = render(text)
+    assert faults(whole) == []
+    return whole.removeprefix(OPEN).removesuffix(CLOSE)
+
+
+def formulas(text: str) -> list[str]:
+    return [html.unescape(found) for found in re.findall(rf'class="{FORMULA}">(.*?)</', inner(text), re.DOTALL)]
+
+
+def pieces(text: str, sizes: Iterator[int]) -> Iterator[int]:
+    """Where the text is cut when it comes in pieces of these sizes."""
+    end = 0
+    while end < len(text):
+        end = min(len(text), end + next(sizes))
+        yield end
+
+
+def streamed(text: str, sizes: Iterator[int]) -> list[str]:
+    """The sealed pieces of a text that came in pieces; each frame on the way is looked at."""
+    live, sealed = Live(), []
+    for end in pieces(text, sizes):
+        frame = live.update(text[:end])
+        assert faults(frame.sealed + frame.tail) == []
+        sealed.append(frame.sealed)
+    sealed.append(live.finish(text))
+    return [piece for piece in sealed if piece]
+
+
+def joined(parts: list[str]) -> str:
+    return "".join(parts).replace(CLOSE + OPEN, "")
+
+
+def always(size: int) -> Iterator[int]:
+    while True:
+        yield size
+
+
+def at_random(seed: int, most: int) -> Iterator[int]:
+    chance = random.Random(seed)
+    while True:
+        yield chance.randint(1, most)
+
+
+# What markdown becomes
+
+
+BECOMES = {
+    "a paragraph": ("a\nb", '<p dir="auto">a\nb</p>\n'),
+    "a lowered heading": ("# a", '<h3 dir="auto">a</h3>\n'),
+    "the lowest heading": ("##### a", '<h6 dir="auto">a</h6>\n'),
+    "an underlined heading": ("a\n---", '<h4 dir="auto">a</h4>\n'),
+    "emphasis": ("*a* **b** ~~c~~ `d`", '<p dir="auto"><em>a</em> <strong>b</strong> <s>c</s> <code>d</code></p>\n'),
+    "open emphasis": ("**a", '<p dir="auto">**a</p>\n'),
+    "HTML as text": ("a <b>c</b> &lt; &amp;", '<p dir="auto">a &lt;b&gt;c&lt;/b&gt; &lt; &amp;</p>\n'),
+    "a hard break": ("a<br>b<BR />c", '<p dir="auto">a<br>\nb<br>\nc</p>\n'),
+    "a quotation": ("> a", '<blockquote dir="auto">\n<p>a</p>\n</blockquote>\n'),
+    "a rule": ("---", "<hr>\n"),
+    "a list that starts late": ("3. a\n4. b", '<ol start="3" dir="auto">\n<li>a</li>\n<li>b</li>\n</ol>\n'),
+    "nested lists": (
+        "- a\n  1. b\n     - c\n- d",
+        '<ul dir="auto">\n<li>a\n<ol>\n<li>b\n<ul>\n<li>c</li>\n</ul>\n</li>\n</ol>\n</li>\n<li>d</li>\n</ul>\n',
+    ),
+    "tasks": ("- [ ] a\n- [x] b\n- [y] c", '<ul dir="auto">\n<li>☐ a</li>\n<li>☑ b</li>\n<li>[y] c</li>\n</ul>\n'),
+    "code without a language": ("```\na < b\n```", '<div class="highlight"><pre><code>a &lt; b\n</code></pre></div>\n'),
+    "code in no known language": ("```qqq\na\n```", '<div class="highlight"><pre><code>a\n</code></pre></div>\n'),
+    "an open fence": (
+        "```python\nTrue",
+        '<div class="highlight"><pre><code><span class="kc">True</span></code></pre></div>\n',
+    ),
+    "an empty fence": ("```python\n```", '<div class="highlight"><pre><code></code></pre></div>\n'),
+    "code that starts with an empty line": (
+        "```\n\na\n```",
+        '<div class="highlight"><pre><code>\na\n</code></pre></div>\n',
+    ),
+    "indented code": ("    a < b", '<div class="highlight"><pre><code>a &lt; b\n</code></pre></div>\n'),
+    "right to left": ("مرحبا\n\n- שלום", '<p dir="auto">مرحبا</p>\n<ul dir="auto">\n<li>שלום</li>\n</ul>\n'),
+    "CJK and emoji": ("你好，**世界** 👩‍👩‍👧 é", '<p dir="auto">你好，<strong>世界</strong> 👩‍👩‍👧 é</p>\n'),
+    "returns": ("a\r\n\r\nb\rc", '<p dir="auto">a</p>\n<p dir="auto">b\nc</p>\n'),
+    "half a surrogate pair": ("a\ud83d", '<p dir="auto">a\ufffd</p>\n'),
+    "a null": ("a\0b", '<p dir="auto">a\ufffdb</p>\n'),
+}
+
+
+@pytest.mark.parametrize("name", BECOMES)
+def test_markdown_becomes_html(name: str) -> None:
+    text, expected = BECOMES[name]
+    assert inner(text) == expected
+
+
+def test_a_table_is_aligned_as_it_says_and_else_at_the_start() -> None:
+    table = inner("| a | b | c | d |\n|---|:--|:-:|--:|\n| 1 | `x\\|y` | **3** |")
+    assert '<table dir="auto">' in table
+    assert re.findall(r"<th style=\"text-align:(\w+)\">(\w)", table) == [
+        ("start", "a"),
+        ("left", "b"),
+        ("center", "c"),
+        ("right", "d"),
+    ]
+    assert '<td style="text-align:left"><code>x|y</code></td>' in table
+    assert '<td style="text-align:right"></td>' in table
+
+
+def test_code_is_coloured_by_classes() -> None:
+    code = inner("```Python title=x\ndef f(x):\n    return 'a$b' # <c>\n```")
+    assert code.startswith('<div class="highlight"><pre><code><span class="k">def</span> <span class="nf">f</span>')
+    assert '<span class="c1"># &lt;c&gt;</span>' in code
+
+
+def test_unfinished_code_is_not_marked_as_wrong() -> None:
+    assert 'class="err"' not in inner("```python\nx = 'abc")
+
+
+@pytest.mark.parametrize(
+    "language", ["python", "c++", "C#", "html", "json", "bash", "console", "diff", "yaml", "js", "tex"]
+)
+def test_colouring_keeps_the_code(language: str) -> None:
+    code = "".join(f'if a{number} < b: # "x" $y {{z}} <br> \\n\n\n  \tc &amp; d\n' for number in range(300))
+    assert Page(render(f"```{language}\n{code}```")).text == f"{code}\n\n"
+
+
+def test_code_past_the_patience_is_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendering, "_PATIENCE", -1)
+    assert inner("```python\nTrue\n```") == '<div class="highlight"><pre><code>True\n</code></pre></div>\n'
+
+
+def test_endless_lines_of_code_are_plain() -> None:
+    assert "<span" not in inner("```python\n" + "True " * 500 + "\n```")
+
+
+LINKS = {
+    "[a](https://b.example/c?d=e&f#g)": "https://b.example/c?d=e&f#g",
+    "[a](MAILTO:b@c.example)": "mailto:b@c.example",
+    "<https://b.example>": "https://b.example",
+    "<b@c.example>": "mailto:b@c.example",
+    "see http://b.example.": "http://b.example",
+    "(https://b.example/c_(d)), and": "https://b.example/c_(d)",
+    "**https://b.example/c_d_e**": "https://b.example/c_d_e",
+    "请看https://b.example/c。谢谢": "https://b.example/c",
+    "[a][b]\n\n[b]: https://c.example 'd'": "https://c.example",
+    "[a]\n\n[A]: <https://c.example>": "https://c.example",
+    "![a](https://b.example/c.png)": "https://b.example/c.png",
+    "[![a](https://b.example/c.png)](https://d.example)": "https://d.example",
+}
+
+
+@pytest.mark.parametrize("text", LINKS)
+def test_links_to_the_web_and_to_mail(text: str) -> None:
+    assert re.findall(r'<a href="([^"]*)" target="_blank" rel="noopener noreferrer">', inner(text)) == [
+        html.escape(LINKS[text])
+    ]
+
+
+@pytest.mark.parametrize(
+    "target", ["c.md", "#d", "/e", "//f.example", "javascript:g", "data:h", "file:///i", "ftp://j"]
+)
+def test_of_other_links_the_words_remain(target: str) -> None:
+    assert inner(f"[a **b**]({target}) ![c]({target})") == '<p dir="auto">a <strong>b</strong> 🖼 c</p>\n'
+
+
+def test_no_address_within_a_word_or_a_link() -> None:
+    assert "<a" not in inner("xhttps://a.example")
+    assert inner("[https://a.example](https://b.example)").count("<a") == 1
+
+
+# Formulas and money
+
+
+FORMULAS = {
+    "$x$": [r"\(x\)"],
+    r"\(x\)": [r"\(x\)"],
+    "$$x$$": [r"\[x\]"],
+    r"a \[ x \] b": [r"\[x\]"],
+    "$a_1*b_1*c$ *d*": [r"\(a_1*b_1*c\)"],
+    r"$\frac{a}{b} \\ \{c\}$": [r"\(\frac{a}{b} \\ \{c\}\)"],
+    r"$a < b & c$": ["\\(a < b & c\\)"],
+    r"$\text{if } x$": [r"\(\text{if } x\)"],
+    r"$10 \text{ kg}$, $5$, $2x$": [r"\(10 \text{ kg}\)", r"\(5\)", r"\(2x\)"],
+    "the $n$th, ($a$, $b$), $x$-axis": [r"\(n\)", r"\(a\)", r"\(b\)", r"\(x\)"],
+    r"$\$5$": [r"\(\$5\)"],
+    "公式$x$是": [r"\(x\)"],
+    "$$\na_1 &= b \\\\\n- c\n= d\n$$": ["\\[a_1 &= b \\\\\n- c\n= d\\]"],
+    "so:\n\\[\nx\n\\]\nthen": [r"\[x\]"],
+    "\\[\nx \\\\[2pt]\ny\n\\]": ["\\[x \\\\[2pt]\ny\\]"],
+    "- a\n\n  $$\n  x\n  $$\n- b": [r"\[x\]"],
+    "> $$\n> x\n> y\n> $$": ["\\[x\ny\\]"],
+    "| a |\n|---|\n| $x$ |": [r"\(x\)"],
+    "# $x$": [r"\(x\)"],
+    "[$x$](https://a.example)": [r"\(x\)"],
+}
+
+NO_FORMULAS = [
+    "It costs $5 and $10.",
+    "$5-$10, $5/$10, 5$ or 10$",
+    "US$5, or A$7.",
+    "$5 for me and 10$ for you",
+    "from $1,000 to $2,000, or $3k",
+    "set $HOME and $PATH, or $HOME/$USER:$x",
+    "echo $$ shows it; $$ is its number",
+    r"\$x\$ and \\(x\\)",
+    "`$x$` and ``\\(x\\)``",
+    "```tex\n$x$ \\[y\\]\n```",
+    "    $x$",
+    "a $ b $ c",
+    "$$ $$",
+    "$x\n\ny$",
+    "$$\nx\n\ny\n$$",
+    "$$\nx",
+    r"\(x",
+]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_formulas_reach_mathjax_as_they_are(text: str) -> None:
+    assert formulas(text) == FORMULAS[text]
+
+
+@pytest.mark.parametrize("text", NO_FORMULAS)
+def test_dollars_that_are_no_formula(text: str) -> None:
+    assert formulas(text) == []
+
+
+def test_a_formula_that_could_do_something_is_shown_as_code() -> None:
+    assert inner(r"$\href{x}{y}$") == r'<p dir="auto"><code>$\href{x}{y}$</code></p>' + "\n"
+    assert r"<pre><code>$$" in inner("$$\n\\style{x}{y}\n$$")
+
+
+@pytest.mark.parametrize(
+    "command", [r"\text{x}", r"\left( x \right)", r"a \newline b", r"\hrefs", r"\delta", r"\\href"]
+)
+def test_commands_that_look_like_dangerous_ones(command: str) -> None:
+    assert formulas(f"${command}$")
+
+
+def test_a_formula_that_is_still_coming_is_no_markdown() -> None:
+    tail = Live().update("$$\na_1 * b * c\n# d\n- e").tail
+    assert Page(tail).text.strip() == "$$\na_1 * b * c\n# d\n- e"
+
+
+# What means harm
+
+
+@pytest.mark.parametrize("number", range(len(REPLIES)))
+def test_nothing_harmful_gets_through(number: int) -> None:
+    text = f"Before.\n\n{REPLIES[number]}\n\nAfter."
+    assert faults(render(text)) == []
+    assert faults(render(REPLIES[number])) == []
+    for sizes in (always(1), always(7), at_random(number, 20)):
+        assert joined(streamed(text, sizes)) == render(text) or "]:" in text
+
+
+def test_all_harmful_replies_in_one() -> None:
+    text = "\n".join(REPLIES)
+    assert faults(render(text)) == []
+    assert faults(render("".join(REPLIES))) == []
+    assert faults("".join(streamed(text, at_random(1, 400)))) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "<script>alert(1)</script>",
+        '<p onclick="x">a</p>',
+        '<p style="color:red">a</p>',
+        '<p id="x">a</p>',
+        '<span class="jp-Cell">a</span>',
+        '<a href="javascript:x" rel="noopener noreferrer">a</a>',
+        '<a href="//x" rel="noopener noreferrer">a</a>',
+        '<a href="https://x">a</a>',
+        '<img src="x">',
+        "<!-- x -->",
+        "<p>a",
+        "</p>",
+        rf'<span class="{FORMULA}">\(\href{{x}}{{y}}\)</span>',
+        rf'<span class="{FORMULA}">\(<b>x</b>\)</span>',
+        '<p data-commandlinker-command="x">a</p>',
+    ],
+)
+def test_the_check_sees_what_is_harmful(source: str) -> None:
+    assert faults(OPEN + source + CLOSE)
+    assert faults(source)
+
+
+def test_a_caption_is_text() -> None:
+    assert faults(caption("a $x$ **b** <script>\ud800")) == []
+    assert "<p><small>a $x$ **b** &lt;script&gt;\ufffd</small></p>" in caption("a $x$ **b** <script>\ud800")
+
+
+# While it streams
+
+
+REPLY = """# Title
+
+A paragraph with **bold**, `code`, $x_1$ and $5, and
+a [link](https://a.example/b), on two lines.
+
+| a | b |
+|---|--:|
+| 1 | 2 |
+| 3 | $y$ |
+
+1. One
+
+   ```python
+   def f():
+       return 1
+
+   f()
+   ```
+
+2. Two
+   - [x] nested
+   - https://b.example/c.
+### No blank line before
+```js
+let x = `a`;
+
+// after a blank line
+```
+$$
+\\begin{aligned}
+a &= b \\\\
+c &= d
+\\end{aligned}
+$$
+
+> A quotation
+goes on
+
+Setext
+======
+
+\\[ x \\]
+
+[r]: https://c.example "title"
+The end: مرحبا, 你好, 👋🏽.
+"""
+
+ATOMS = [*"*_`[]()|=-!\\{}$aé\t\r\n\n\n\0\ud83d", "- ", "* ", "1. ", "2. ", "10) ", "# ", "## ", "> ", "+ ", "[ ] "]
+ATOMS += ["```", "```py\n", "~~~", "$$", "\\[", "\\]", "\\(", "\\)", "---", "===", "  ", "    ", "**", "~~", "\\\\"]
+ATOMS += ["[x](http://y)", "![i](http://z)", "<br>", "http://a.b/c", "x=1", "$x$", "<b>", "&amp;", "你好", "😀"]
+ATOMS += ["text\n", "some words", "| a | b |\n", "|-|-|\n", "\n\n", "\n\n", "\r\n", "$$\nx\n$$\n", "\\[\nx\n\\]\n"]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 50, 10_000])
+def test_a_reply_in_pieces_becomes_what_it_becomes_as_a_whole(size: int) -> None:
+    for text in (REPLY, REPLY.replace("\n", "\r\n")):
+        parts = streamed(text, always(size))
+        assert joined(parts) == render(text)
+        assert len(parts) > 8 or size > 7
+
+
+def test_each_frame_holds_what_came() -> None:
+    live, sealed = Live(), ""
+    for end in range(1, len(REPLY) + 1):
+        frame = live.update(REPLY[:end])
+        sealed += frame.sealed
+        word = REPLY[:end].split()[-1] if REPLY[:end].split() else ""
+        assert not re.fullmatch(r"[a-z]{3,}", word) or word in Page(sealed + frame.tail).text
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_any_text_in_pieces_becomes_what_it_becomes_as_a_whole(seed: int) -> None:
+    chance = random.Random(seed)
+    text = "".join(chance.choices(ATOMS, k=chance.choice([5, 20, 60])))
+    assert faults(render(text)) == []
+    assert joined(streamed(text, at_random(seed, chance.choice([1, 5, 30])))) == render(text)
+
+
+def test_a_block_is_sealed_once_it_is_done() -> None:
+    live = Live()
+    assert live.update("a\n\n") == ("", f'{OPEN}<p dir="auto">a</p>\n{CLOSE}')
+    assert live.update("a\n\nb") == ("", f'{OPEN}<p dir="auto">a</p>\n<p dir="auto">b</p>\n{CLOSE}')
+    assert live.update("a\n\nb\n") == (f'{OPEN}<p dir="auto">a</p>\n{CLOSE}', f'{OPEN}<p dir="auto">b</p>\n{CLOSE}')
+    assert live.update("a\n\nb\n") == ("", f'{OPEN}<p dir="auto">b</p>\n{CLOSE}')
+    assert live.finish("a\n\nb\n") == f'{OPEN}<p dir="auto">b</p>\n{CLOSE}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1. a\n\n2",  # may become the list's next item
+        "a\n| b |\n|-|",  # a table, but perhaps not yet all of its second line
+        "$$\n# a\nb",  # a formula, if it is closed
+        "a\n-",  # a heading, or a list
+        "```\na\n\nb",
+    ],
+)
+def test_nothing_is_sealed_before_it_is_sure(text: str) -> None:
+    assert Live().update(text).sealed == ""
+
+
+def test_no_text_is_nothing() -> None:
+    assert render("") == ""
+    live = Live()
+    assert live.update("") == ("", "")
+    assert live.update("\n \r") == ("", "")
+    assert live.finish("\n \r") == ""
+
+
+def test_a_link_by_reference_is_one_as_soon_as_its_definition_has_come() -> None:
+    parts = streamed("[a]: https://a.example\n\n[a]\n\n[b]\n\nc\n\n[b]: https://b.example\n", always(1))
+    assert ["https://a.example" in part for part in parts] == [True, False, False]
+    assert not any('<a href="https://b.example' in part for part in parts)
+    assert render("[b]\n\n[b]: https://b.example").count("<a") == 1
+
+
+def test_half_a_definition_is_not_kept() -> None:
+    live, text = Live(), "[a]\n\nb\n\n[a]: https://a.example/long\n\n[a]\n\n"
+    for end in range(len(text) + 1):
+        live.update(text[:end])
+    assert 'href="https://a.example/long"' in live.finish(text)
+
+
+SINGLE = {
+    "paragraphs": "Some **words** in a paragraph of\ntwo lines.\n\n",
+    "a paragraph": "Some **words** and `code` that go on. ",
+    "a list": "- an item with `code`\n",
+    "code": "    x = compute(y)  # no language\n",
+    "a table": "| a | b |\n|---|---|\n",
+    "a quotation": "> words\n",
+    "definitions": "[a]: https://a.example\n",
+    "open brackets": "[",
+    "blank lines": "\n",
+}
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_the_work_is_linear_in_the_length(name: str) -> None:
+    work = []
+    for length in (6_000, 12_000):
+        live, text = Live(), (SINGLE[name] * length)[:length]
+        for end in range(0, length, 5):
+            live.update(text[:end])
+        live.finish(text)
+        assert live.work <= 55 * length + 20_000
+        work.append(live.work)
+    assert work[1] <= 2.5 * work[0]
+
+
+def test_short_blocks_cost_little() -> None:
+    live, text = Live(), REPLY * 20
+    for end in range(0, len(text), 20):
+        live.update(text[:end])
+    live.finish(text)
+    assert live.work <= 15 * len(text)
+
+
+# What is too much
+
+
+def test_a_text_past_the_limit_is_plain_with_a_word_about_it() -> None:
+    text = "\n# a & <b>\n" + "x" * LIMIT
+    assert faults(render(text)) == []
+    assert Page(render(text)).text.strip() == (
+        f"This reply has more than {LIMIT:,} characters; they are shown as plain text.\n\n{text}"
+    )
+
+
+def test_a_reply_that_grows_past_the_limit_goes_on_as_plain_text() -> None:
+    text = "**a** line of text, and <more> of it\n\n" * (LIMIT // 30) + "*end* \ud800"
+    parts = streamed(text, always(1999))
+    shown = Page("".join(parts)).text
+    assert shown.count("are shown as plain text") == 1
+    assert (
+        re.sub(r"\s+|\*\*|This reply.*?plain text\.", "", shown)
+        == re.sub(r"\s+|\*\*", "", text.replace("\ud800", "\ufffd"))
+        or shown.count("a line of text") + shown.count("**a** line") == LIMIT // 30
+    )
+    assert "*end* \ufffd" in shown
+
+
+def test_a_paragraph_that_nobody_reads_has_no_markup() -> None:
+    assert inner("**a** " * 2_000).count("<strong>") == 0
+    assert inner("**a** " * 1_000).count("<strong>") == 1_000
+
+
+DEEP = {
+    "quotations": ">" * 50_000,
+    "lists": "- " * 25_000,
+    "indented lists": "".join("  " * depth + "- a\n" for depth in range(300)),
+    "brackets": "[" * 50_000,
+    "nested brackets": "[" * 3_000 + "]" * 3_000,
+    "nested images": "![" * 1_000 + "](https://a.example)" * 1_000,
+    "images": "![" * 25_000,
+    "links": "[a](" * 12_000,
+    "stars": "*" * 50_000,
+    "emphasis": "*a **b " * 7_000,
+    "dollars": "$" * 50_000,
+    "open formulas": "\\(a" * 15_000,
+    "open displays": "\\[\n" * 15_000,
+    "more displays": "$$x\n" * 12_000,
+    "backticks": "".join("`" * length + "a" for length in range(300)),
+    "fences": "```py\n" * 8_000,
+    "angles": "<a " * 15_000,
+    "definitions": "[a]: b\n" * 7_000,
+    "backslashes": "\\" * 50_000,
+    "newlines": "\n" * 50_000,
+    "tables": "|a|\n|-|\n" * 6_000,
+    "entities": "&amp;" * 10_000,
+    "harmful code": "```csharp\n" + "a\n" * 24_000,
+    "more harmful code": "```matlab\n" + "\n" * 20_000,
+    "code in an endless line": "```ini\n" + "=" * 40_000,
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_texts_made_to_take_long_come_back(name: str) -> None:
+    """Without a guard the time grows with the square or the cube of the length: minutes, past the time limit."""
+    text = DEEP[name]
+    assert faults(render(text)) == []
+    assert faults("".join(streamed(text, always(10_000)))) == []
+
+
+SWOLLEN = {
+    "a table of empty cells": "|" + "a|" * 200 + "\n|" + "-|" * 200 + "\n" + "|\n" * 10_000,
+    "many tables of empty cells": ("|" + "a|" * 100 + "\n|" + "-|" * 100 + "\n" + "|\n" * 20 + "\n") * 50,
+    "a long definition": "[a]: https://a.example/" + "x" * 20_000 + "\n\n" + "[a] " * 2_000 + "\n\n[a]" * 2_000,
+    "a long title": "[a]: https://a.example '" + "x" * 20_000 + "'\n\n" + "[a] " * 2_000,
+    "a long image": "[a]: https://a.example/" + "x" * 20_000 + "\n\n" + "![a] " * 2_000,
+}
+
+
+@pytest.mark.parametrize("name", SWOLLEN)
+def test_a_short_text_does_not_become_very_much(name: str) -> None:
+    text = SWOLLEN[name]
+    assert len(render(text)) <= 50 * len(text)
