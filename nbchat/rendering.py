@@ -42,7 +42,8 @@ LIMIT = 200_000
 """How many characters a reply may have to be shown as markdown; a longer one is shown as plain text."""
 
 _LONGEST_PARAGRAPH = 10_000
-"""A paragraph or table cell with more characters is text without markup: nobody wrote it to be read,
+_MOST_BRACKETS = 300
+"""A paragraph or table cell with more of these is text without markup: nobody wrote it to be read,
 and markdown-it can take a time that grows with the square of it."""
 _LONGEST_PART = 3_000
 """Code with more characters is coloured in parts: some lexers take a time that grows with the cube of it."""
@@ -197,8 +198,7 @@ def _page(body: str) -> str:
 
 
 def _plain(text: str) -> str:
-    # a parser of HTML drops the first newline in <pre>
-    return f"<pre>\n{_escape(_tidy(text))}</pre>\n" if text else ""
+    return f"<pre><code>{_escape(_tidy(text))}</code></pre>\n" if text else ""
 
 
 def _too_long() -> str:
@@ -275,7 +275,7 @@ def _parse_inline(state: StateCore) -> None:
     for token in state.tokens:
         if token.type == "inline":
             token.children = []
-            if len(token.content) > _LONGEST_PARAGRAPH:
+            if len(token.content) > _LONGEST_PARAGRAPH or token.content.count("[") > _MOST_BRACKETS:
                 token.children.append(Token("text", "", 0, content=token.content))
             else:
                 state.md.inline.parse(token.content, state.md, state.env, token.children)
@@ -338,7 +338,7 @@ def _bare_address(state: StateInline, silent: bool) -> bool:
     if silent or not found or not scheme or state.linkLevel or not state.pending.endswith(scheme):
         return False
     before = state.pending[: -len(scheme)]
-    if before[-1:].isalnum():
+    if before[-1:].isascii() and before[-1:].isalnum():
         return False
     rest = _without_punctuation(found[0])
     state.pending = before

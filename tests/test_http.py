@@ -201,7 +201,8 @@ async def test_a_url_that_is_none_is_a_usage_problem(url: str) -> None:
 
 
 async def test_an_address_that_aiohttp_does_not_take() -> None:
-    assert "has an address that cannot be used" in str(await fail("http://127.1:81", ConnectionFailed))
+    error = str(await fail("http://127.1:81", ConnectionFailed))
+    assert "has an address that cannot be used" in error or "refused" in error  # older versions take it
 
 
 async def test_a_login_in_the_url_is_sent_unless_there_is_a_key() -> None:
