@@ -22,7 +22,7 @@ import re
 from collections import ChainMap
 from collections.abc import Iterator, MutableMapping, Sequence
 from functools import cache, lru_cache
-from itertools import accumulate, groupby, islice
+from itertools import accumulate, groupby, islice, zip_longest
 from time import thread_time
 from typing import Any, NamedTuple
 
@@ -52,10 +52,12 @@ _PATIENCE = 0.5
 _DEEPEST = 50
 """Levels of nested blocks (a list in a list is two) and of braces in a formula."""
 _SPARE_CELLS = 200
+"""A table ends where more cells than these (and one row of them) would have to be made up to fill its rows."""
 _PLAIN_PIECE = 2_000
+"""Past `LIMIT`, pieces of so many characters are sealed."""
 _PER_CHARACTER = 50
-"""`Live` renders at most so many characters for each one that comes, however the text is cut."""
 _HEAD_START = 20_000
+"""`Live` renders at most so many characters for each one that comes, and so many more, however the text is cut."""
 
 _MATH = "mathjax_process tex2jax_process"
 _OPEN = '<div class="nbchat-reply mathjax_ignore tex2jax_ignore">'
@@ -225,6 +227,7 @@ _TAGS = _DIRECTED | {"li", "pre", "hr", "div", "thead", "tbody", "tr", "th", "td
 _TAGS |= {"a", "br", "code", "em", "s", "small", "span", "strong"}
 _VALUES: dict[str, dict[str, set[str]]] = {
     **{tag: {"dir": {"auto"}} for tag in _DIRECTED},
+    "p": {"dir": {"auto"}, "style": {"text-align:start"}},
     "div": {"class": {"highlight", _MATH}},
     "span": {"class": {_MATH, *_CODE_CLASSES}},
     "th": _ALIGNED,
@@ -249,6 +252,8 @@ def _clean(body: str) -> str:
 
 
 class _Markdown(MarkdownIt):
+    """A parser that takes every address for one."""
+
     def validateLink(self, url: str) -> bool:
         return True  # `_show_links` decides, and keeps the words of a link that leads nowhere
 
@@ -330,19 +335,20 @@ def _line_break(state: StateInline, silent: bool) -> bool:
 
 _BARE = re.compile(r"://[A-Za-z0-9\[][^\s<>\"`|\\^{}“”‘’«»\u3000-\u9fff\uac00-\ud7af\uff00-\uffef]*")
 
+_SCHEME = re.compile(r"(?<![A-Za-z0-9])https?\Z")
+
 
 def _bare_address(state: StateInline, silent: bool) -> bool:
     """An address that stands in the text, `http://…` or `https://…`, without the punctuation after it."""
     found = _BARE.match(state.src, state.pos, state.posMax)
-    scheme = next((scheme for scheme in ("https", "http") if state.src.endswith(scheme, 0, state.pos)), None)
-    if silent or not found or not scheme or state.linkLevel or not state.pending.endswith(scheme):
+    if silent or not found or state.linkLevel:
         return False
-    before = state.pending[: -len(scheme)]
-    if before[-1:].isascii() and before[-1:].isalnum():
+    scheme = _SCHEME.search(state.pending, max(0, len(state.pending) - 6))
+    if not scheme:
         return False
     rest = _without_punctuation(found[0])
-    state.pending = before
-    _push_link(state, scheme + rest)
+    state.pending = state.pending[: scheme.start()]
+    _push_link(state, scheme[0] + rest)
     state.pos += len(rest)
     return True
 
@@ -481,15 +487,20 @@ def _mark_tasks(state: StateCore) -> None:
             token.content = box + token.content[4:] if box else token.content
 
 
+_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]")
+
+
 def _dress(state: StateCore) -> None:
     by_reference = _HEAD_START + len(state.src)
-    for token in state.tokens:
+    for token, following in zip_longest(state.tokens, state.tokens[1:]):
         if token.type == "inline":
             by_reference -= _show_links(token, by_reference)
         elif token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(int(token.tag[1]) + 2, 6)}"
         elif token.type in ("th_open", "td_open") and not token.attrs:
             token.attrs = {"style": "text-align:start"}  # JupyterLab aligns cells right, for data frames
+        elif token.type == "paragraph_open" and _RIGHT_TO_LEFT.search(following.content):
+            token.attrs = {"style": "text-align:start"}  # JupyterLab aligns paragraphs left
         if token.level == 0 and token.nesting == 1:
             token.attrSet("dir", "auto")
 
@@ -530,6 +541,8 @@ def _image_as_link(image: Token, *, inside: bool) -> list[Token]:
 
 
 class _Renderer(RendererHTML):
+    """What our own tokens, and code, become; a method a type of token."""
+
     def fence(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: _Env) -> str:
         return _code(tokens[idx].content, env, tokens[idx].info)
 

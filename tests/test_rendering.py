@@ -32,7 +32,13 @@ VALUES = {
     "href": r"(?i:https?://[^/\s\"'<>`]|mailto:)[^\s\"'<>`]*",
     "class": rf"highlight|[a-z][a-z0-9]{{0,2}}|{FORMULA}|nbchat-reply mathjax_ignore tex2jax_ignore",
 }
-ATTRIBUTES = {"a": {"href", "target", "rel"}, "ol": {"dir", "start"}, "th": {"style"}, "td": {"style"}}
+ATTRIBUTES = {
+    "a": {"href", "target", "rel"},
+    "ol": {"dir", "start"},
+    "th": {"style"},
+    "td": {"style"},
+    "p": {"dir", "style"},
+}
 ATTRIBUTES |= {"div": {"class"}, "span": {"class"}}
 COMMANDS = re.compile(
     r"\\(href|url|class|style|cssId|data|unicode|require|bbox|html|texttip|mathtip|toggle|mmlToken|include|label|ref"
@@ -176,7 +182,10 @@ BECOMES = {
         '<div class="highlight"><pre><code>\na\n</code></pre></div>\n',
     ),
     "indented code": ("    a < b", '<div class="highlight"><pre><code>a &lt; b\n</code></pre></div>\n'),
-    "right to left": ("مرحبا\n\n- שלום", '<p dir="auto">مرحبا</p>\n<ul dir="auto">\n<li>שלום</li>\n</ul>\n'),
+    "right to left": (
+        "مرحبا\n\n- שלום",
+        '<p style="text-align:start" dir="auto">مرحبا</p>\n<ul dir="auto">\n<li>שלום</li>\n</ul>\n',
+    ),
     "CJK and emoji": ("你好，**世界** 👩‍👩‍👧 é", '<p dir="auto">你好，<strong>世界</strong> 👩‍👩‍👧 é</p>\n'),
     "returns": ("a\r\n\r\nb\rc", '<p dir="auto">a</p>\n<p dir="auto">b\nc</p>\n'),
     "half a surrogate pair": ("a\ud83d", '<p dir="auto">a\ufffd</p>\n'),
@@ -529,7 +538,7 @@ SINGLE = {
 @pytest.mark.parametrize("name", SINGLE)
 def test_the_work_is_linear_in_the_length(name: str) -> None:
     work = []
-    for length in (6_000, 12_000):
+    for length in (3_000, 6_000):
         live, text = Live(), (SINGLE[name] * length)[:length]
         for end in range(0, length, 5):
             live.update(text[:end])
@@ -554,7 +563,7 @@ def test_a_text_past_the_limit_is_plain_with_a_word_about_it() -> None:
     text = "\n# a & <b>\n" + "x" * LIMIT
     assert faults(render(text)) == []
     assert Page(render(text)).text.strip() == (
-        f"This reply has more than {LIMIT:,} characters; they are shown as plain text.\n\n{text}"
+        f"This reply has more than {LIMIT:,} characters; they are shown as plain text.\n{text}"
     )
 
 
