@@ -14,8 +14,8 @@ from html.parser import HTMLParser
 import pytest
 
 from hostile import REPLIES
-from nbchat import rendering
 from nbchat.rendering import LIMIT, Live, caption, render
+from nbchat.rendering import code as code_module
 
 OPEN = '<div class="nbchat-reply mathjax_ignore tex2jax_ignore">'
 CLOSE = "</div>\n"
@@ -231,7 +231,7 @@ def test_colouring_keeps_the_code(language: str) -> None:
 
 
 def test_code_past_the_patience_is_plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendering, "_PATIENCE", -1)
+    monkeypatch.setattr(code_module, "_PATIENCE", -1)
     assert inner("```python\nTrue\n```") == '<div class="highlight"><pre><code>True\n</code></pre></div>\n'
 
 

@@ -1,0 +1,121 @@
+"""Formulas: where they are in markdown, what only looks like one, and which MathJax may see."""
+
+from __future__ import annotations
+
+import re
+from itertools import accumulate
+
+from markdown_it.rules_block import StateBlock
+from markdown_it.rules_inline import StateInline
+from markdown_it.token import Token
+
+from nbchat.rendering.code import escape
+
+MATH = "mathjax_process tex2jax_process"
+_DEEPEST = 50
+"""Levels of braces."""
+
+CLOSING = {"$": "$", "$$": "$$", "\\(": "\\)", "\\[": "\\]"}
+_INLINE = {
+    "$": re.compile(r"\$(?!\s)((?:[^\\$]|\\.){1,5000}+)(?<!\s)\$(?!\d)", re.DOTALL),
+    "$$": re.compile(r"\$\$((?:[^\\$]|\\.|\$(?!\$)){1,5000}+)\$\$", re.DOTALL),
+    "\\(": re.compile(r"\\\(((?:[^\\]|\\[^()]){1,5000}+)\\\)"),
+    "\\[": re.compile(r"\\\[((?:[^\\]|\\[^][]){1,5000}+)\\\]"),
+}
+_BLOCK = {  # no blank lines; the last group is empty where the text ends before the formula does
+    "$$": re.compile(
+        r"\$\$((?:[^\\$\n]|\\(?:[^\n]|(?=\n|\Z))|\$(?!\$)|\n(?![ \t]*\n)){0,5000}+)(\$\$[ \t]*(?:\n|\Z)|\Z)"
+    ),
+    "\\[": re.compile(r"\\\[((?:[^\\\n]|\\(?:[^][\n]|(?=\n|\Z))|\n(?![ \t]*\n)){0,5000}+)(\\\][ \t]*(?:\n|\Z)|\Z)"),
+}
+_COMMAND = re.compile(r"\\([A-Za-z]+|.)", re.DOTALL)
+_UNSAFE = re.compile(
+    r"[][()]|href|url|class|style|cssId|data|unicode|require|includegraphics|texttip|mathtip|toggle|mmlToken|bbox"
+    r"|set[oO]ptions|mathtoolsset|label|ref|eqref|[egx]?def|let|futurelet|csname"
+    r"|(?:html|newcommand|renewcommand|newenvironment|renewenvironment|provide|define|Declare|New).*"
+)
+"""Commands by which MathJax runs, fetches, styles or points at something, or changes what later formulas mean."""
+_UNSAFE_PART = re.compile(r"\\begin\s*\{\s*(?:html|tex-html)")
+_MATHEMATICS = re.compile(r"[\\^_={}+*/<>|&]")
+_PROSE = re.compile(r"[^\W\d_]{2,}[\W\d_]+[^\W\d_]{2,}|\d\W*\s[^\W\d_]{2,}")
+
+
+def math_inline(state: StateInline, silent: bool) -> bool:
+    """A formula among words: `$…$`, `$$…$$`, `\\(…\\)` or `\\[…\\]`."""
+    mark = state.src[state.pos : min(state.pos + 2, state.posMax)]
+    mark = mark if mark in _INLINE else mark[:1]
+    found = _INLINE[mark].match(state.src, state.pos, state.posMax) if mark in _INLINE else None
+    if not found or not found[1].strip() or (mark[0] == "$" and _is_money(found)):
+        return False
+    if not silent:
+        token = state.push("math_inline", "", 0)
+        token.content, token.markup = found[1].strip(), mark
+    state.pos = found.end()
+    return True
+
+
+def _is_money(found: re.Match[str]) -> bool:
+    """Whether dollar signs, and what is between them, are prices or names of variables in prose."""
+    before, after = found.string[found.start() - 1 : found.start()], found.string[found.end() : found.end() + 1]
+    if before.isascii() and before.isalnum():
+        return True
+    if after.isascii() and after.isalnum() and found[1][-1] in "/:-_.,=(":
+        return True
+    return _is_prose(found[1])
+
+
+def _is_prose(tex: str) -> bool:
+    return not _MATHEMATICS.search(tex) and bool(_PROSE.search(tex))
+
+
+def math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """A formula on lines of its own, without blank lines; while the reply streams it may still be open."""
+    position = state.bMarks[start] + state.tShift[start]
+    mark = state.src[position : position + 2]
+    if mark not in _BLOCK or state.is_code_block(start):
+        return False
+    found = _BLOCK[mark].match(state.src, position)
+    if not found or not (_is_open(state, found) or _is_whole(found)):
+        return False
+    last = _line_at(state, start, end, len(state.src.rstrip()) if not found[2] else found.end(1))
+    if last is None or silent:
+        return last is not None
+    token = state.push("math_block" if found[2] else "math_open", "", 0)
+    token.map = [start, last + 1]
+    token.markup = mark
+    token.content = state.getLines(start, last + 1, state.blkIndent, False).strip()
+    state.line = last + 1
+    return True
+
+
+def _is_open(state: StateBlock, found: re.Match[str]) -> bool:
+    return not found[2] and "open" in state.env
+
+
+def _is_whole(found: re.Match[str]) -> bool:
+    return bool(found[2] and found[1].strip()) and not _is_prose(found[1])
+
+
+def _line_at(state: StateBlock, start: int, end: int, position: int) -> int | None:
+    """The line of a position, unless a line on the way there is not of the block that is being read."""
+    line = start
+    while state.eMarks[line] < position:
+        line += 1
+        if line >= end or state.sCount[line] < state.blkIndent:
+            return None
+    return line
+
+
+def _is_safe(tex: str) -> bool:
+    if any(_UNSAFE.fullmatch(command) for command in _COMMAND.findall(tex)):
+        return False
+    depths = accumulate((character == "{") - (character == "}") for character in tex)
+    return not _UNSAFE_PART.search(tex) and max(depths, default=0) <= _DEEPEST
+
+
+def formula(token: Token) -> str:
+    """The text that MathJax takes for a formula; an empty string if it had better not."""
+    if not _is_safe(token.content):
+        return ""
+    opening, closing = ("\\[", "\\]") if token.markup in ("$$", "\\[") else ("\\(", "\\)")
+    return escape(f"{opening}{token.content}{closing}")

@@ -1,0 +1,249 @@
+"""Markdown to HTML that is yet to be cleaned: markdown-it, and rules of our own for what models write."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from itertools import zip_longest
+
+from markdown_it import MarkdownIt
+from markdown_it.common.utils import normalizeReference, unescapeAll
+from markdown_it.renderer import RendererHTML
+from markdown_it.rules_block import StateBlock, table
+from markdown_it.rules_core import StateCore
+from markdown_it.rules_inline import StateInline
+from markdown_it.token import Token
+from markdown_it.utils import OptionsDict
+
+from nbchat.rendering.code import Env, code, escape
+from nbchat.rendering.formulas import CLOSING, MATH, formula, math_block, math_inline
+
+_LONGEST_PARAGRAPH = 10_000
+_MOST_BRACKETS = 300
+"""A paragraph or table cell with more of these is text without markup: nobody wrote it to be read,
+and markdown-it can take a time that grows with the square of it."""
+_DEEPEST = 50
+"""Levels of nested blocks; a list in a list is two."""
+_SPARE_CELLS = 200
+"""A table ends where more cells than these (and one row of them) would have to be made up to fill its rows."""
+_SPARE_ADDRESSES = 20_000
+"""Characters of addresses that links by reference may have beyond the length of the text."""
+_ADDRESS = re.compile(r"https?://[^/]|mailto:", re.IGNORECASE)
+
+
+def parse(text: str, env: Env) -> list[Token]:
+    """The tokens of a text; `env` holds the definitions, and `open` if the text is still coming."""
+    return _markdown().parse(text, env)
+
+
+def to_html(tokens: Sequence[Token], env: Env) -> str:
+    """What tokens become."""
+    markdown = _markdown()
+    rendered: str = markdown.renderer.render(tokens, markdown.options, env)
+    return rendered
+
+
+class _Markdown(MarkdownIt):
+    """A parser that takes every address for one."""
+
+    def validateLink(self, url: str) -> bool:
+        return True  # `_show_links` decides, and keeps the words of a link that leads nowhere
+
+
+@cache
+def _markdown() -> MarkdownIt:
+    markdown = _Markdown(
+        "commonmark", {"html": False, "maxNesting": _DEEPEST, "store_labels": True}, renderer_cls=_Renderer
+    )
+    markdown.enable(["table", "strikethrough"])
+    markdown.core.ruler.at("inline", _parse_inline)
+    markdown.core.ruler.before("inline", "tasks", _mark_tasks)
+    markdown.core.ruler.push("dress", _dress)
+    markdown.block.ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
+    markdown.block.ruler.at("reference", _definition)
+    markdown.block.ruler.before("fence", "math", math_block, {"alt": ["paragraph", "reference", "blockquote", "list"]})
+    markdown.inline.ruler.before("escape", "math", math_inline)
+    markdown.inline.ruler.before("escape", "address", _bare_address)
+    markdown.inline.ruler.before("autolink", "break", _line_break)
+    return markdown
+
+
+def _parse_inline(state: StateCore) -> None:
+    for token in state.tokens:
+        if token.type == "inline":
+            token.children = []
+            if len(token.content) > _LONGEST_PARAGRAPH or token.content.count("[") > _MOST_BRACKETS:
+                token.children.append(Token("text", "", 0, content=token.content))
+            else:
+                state.md.inline.parse(token.content, state.md, state.env, token.children)
+
+
+def _table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    found = table(state, start, end, True)
+    return found and (silent or table(state, start, _end_of_table(state, start, end), False))
+
+
+def _end_of_table(state: StateBlock, start: int, end: int) -> int:
+    """Where too many cells would be made up: a row of one character can stand for a thousand empty ones."""
+    columns = state.src.count("|", state.bMarks[start], state.eMarks[start])
+    spare = _SPARE_CELLS + columns
+    for line in range(start + 2, end):
+        spare -= max(0, columns - state.src.count("|", state.bMarks[line], state.eMarks[line]))
+        if spare < 0 or state.isEmpty(line):
+            return line
+    return end
+
+
+_DEFINITION = re.compile(
+    r"""\[((?:[^][\\]|\\.){1,300})\]:[ \t]*(?:<([^<>]*)>|([^\s<]\S*))(?:[ \t]+(?:"[^"]*"|'[^']*'|\([^()]*\)))?[ \t]*"""
+)
+
+
+def _definition(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """`[name]: address "title"` on one line; the rule of markdown-it takes quadratic time before version 4."""
+    found = _DEFINITION.fullmatch(state.src, state.bMarks[start] + state.tShift[start], state.eMarks[start])
+    name = normalizeReference(found[1]) if found else ""
+    if silent or not found or not name or state.is_code_block(start):
+        return False
+    href = state.md.normalizeLink(unescapeAll(found[2] or found[3] or ""))
+    state.env.setdefault("references", {}).setdefault(name, {"title": "", "href": href})
+    state.line = start + 1
+    return True
+
+
+_LINE_BREAK = re.compile(r"<br[ \t]*/?>", re.IGNORECASE)
+
+
+def _line_break(state: StateInline, silent: bool) -> bool:
+    """`<br>`: the one tag of HTML that models write for want of anything in markdown, in table cells."""
+    found = _LINE_BREAK.match(state.src, state.pos, state.posMax)
+    if not found:
+        return False
+    if not silent:
+        state.push("hardbreak", "br", 0)
+    state.pos = found.end()
+    return True
+
+
+_BARE = re.compile(r"://[A-Za-z0-9\[][^\s<>\"`|\\^{}“”‘’«»\u3000-\u9fff\uac00-\ud7af\uff00-\uffef]*")
+
+_SCHEME = re.compile(r"(?<![A-Za-z0-9])https?\Z")
+
+
+def _bare_address(state: StateInline, silent: bool) -> bool:
+    """An address that stands in the text, `http://…` or `https://…`, without the punctuation after it."""
+    found = _BARE.match(state.src, state.pos, state.posMax)
+    if silent or not found or state.linkLevel:
+        return False
+    scheme = _SCHEME.search(state.pending, max(0, len(state.pending) - 6))
+    if not scheme:
+        return False
+    rest = _without_punctuation(found[0])
+    state.pending = state.pending[: scheme.start()]
+    _push_link(state, scheme[0] + rest)
+    state.pos += len(rest)
+    return True
+
+
+def _without_punctuation(address: str) -> str:
+    while True:
+        kept = address.rstrip("?!.,:;*_~'")
+        for opening, closing in ("()", "[]"):
+            if kept.endswith(closing) and kept.count(closing) > kept.count(opening):
+                kept = kept[:-1]
+        if kept == address:
+            return kept
+        address = kept
+
+
+def _push_link(state: StateInline, address: str) -> None:
+    state.push("link_open", "a", 1).attrs = {"href": state.md.normalizeLink(address)}
+    state.push("text", "", 0).content = address
+    state.push("link_close", "a", -1)
+
+
+def _mark_tasks(state: StateCore) -> None:
+    for item, paragraph, token in zip(state.tokens, state.tokens[1:], state.tokens[2:], strict=False):
+        if (item.type, paragraph.type) == ("list_item_open", "paragraph_open"):
+            box = {"[ ] ": "☐ ", "[x] ": "☑ ", "[X] ": "☑ "}.get(token.content[:4])
+            token.content = box + token.content[4:] if box else token.content
+
+
+_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]")
+
+
+def _dress(state: StateCore) -> None:
+    by_reference = _SPARE_ADDRESSES + len(state.src)
+    for token, following in zip_longest(state.tokens, state.tokens[1:]):
+        if token.type == "inline":
+            by_reference -= _show_links(token, by_reference)
+        elif token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(int(token.tag[1]) + 2, 6)}"
+        elif token.type in ("th_open", "td_open") and not token.attrs:
+            token.attrs = {"style": "text-align:start"}  # JupyterLab aligns cells right, for data frames
+        elif token.type == "paragraph_open" and _RIGHT_TO_LEFT.search(following.content):
+            token.attrs = {"style": "text-align:start"}  # JupyterLab aligns paragraphs left
+        if token.level == 0 and token.nesting == 1:
+            token.attrSet("dir", "auto")
+
+
+def _show_links(token: Token, most: int) -> int:
+    """Keep links that lead to the web or to an address of mail; of others, and of images, the words.
+
+    Returns:
+        How many characters the addresses of links by reference have. Past `most`, only the words are kept:
+        one long definition and many short links would make very much of a short text.
+    """
+    shown: list[Token] = []
+    within: list[bool] = []
+    spent = 0
+    for child in token.children or []:
+        if child.type == "link_open":
+            href = str(child.attrs.get("href", ""))
+            spent += len(href) if "label" in child.meta else 0
+            child.attrs, child.hidden = {"href": href}, not _ADDRESS.match(href) or spent > most
+            within.append(child.hidden)
+        elif child.type == "link_close":
+            child.hidden = within.pop()
+        if child.type == "image":
+            shown += _image_as_link(child, inside=bool(within))
+        else:
+            shown.append(child)
+    token.children = shown
+    return spent
+
+
+def _image_as_link(image: Token, *, inside: bool) -> list[Token]:
+    """Images are not fetched: an address in a reply can tell somebody what stands beside it."""
+    text = Token("text", "", 0, content=f"🖼 {image.content.strip() or 'image'}")
+    href = str(image.attrs.get("src", ""))
+    if inside or "label" in image.meta or not _ADDRESS.match(href):
+        return [text]
+    return [Token("link_open", "a", 1, attrs={"href": href}), text, Token("link_close", "a", -1)]
+
+
+class _Renderer(RendererHTML):
+    """What our own tokens, and code, become; a method a type of token."""
+
+    def fence(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Env) -> str:
+        return code(tokens[idx].content, env, tokens[idx].info)
+
+    def code_block(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Env) -> str:
+        return code(tokens[idx].content, env)
+
+    def math_inline(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Env) -> str:
+        token = tokens[idx]
+        if found := formula(token):
+            return f'<span class="{MATH}">{found}</span>'
+        return f"<code>{escape(token.markup + token.content + CLOSING[token.markup])}</code>"
+
+    def math_block(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Env) -> str:
+        token = tokens[idx]
+        inner = Token("", "", 0, content=token.content[2:-2].strip(), markup=token.markup)
+        if found := formula(inner):
+            return f'<div class="{MATH}">{found}</div>\n'
+        return code(token.content, env)
+
+    def math_open(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Env) -> str:
+        return code(tokens[idx].content, env)
