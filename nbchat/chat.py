@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Coroutine
 from concurrent.futures import Future
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from nbchat.config import settings
 from nbchat.errors import NbchatError, ProviderError, UsageProblem
@@ -31,6 +31,16 @@ _GRACE = 0.15
 """Seconds that a stopped provider has to end by itself before it is abandoned."""
 _SLICE = 0.02
 """Seconds for which a provider that never waits may keep its loop to itself."""
+
+
+class Preview(NamedTuple):
+    """What a prompt would be sent as."""
+
+    model: str
+    provider: str
+    options: dict[str, Any]
+    """Without keys and the like."""
+    messages: Messages
 
 
 @dataclass(frozen=True)
@@ -126,7 +136,7 @@ class Chat:
             base_url: Address of an OpenAI-compatible server, likewise.
             system: A system prompt for this prompt only.
             history: False to send without earlier turns, and keep no turn.
-            new: Forget the conversation first (as `reset` does).
+            new: Forget the conversation first (as `reset` does); not with `history=False`, which keeps it as it is.
             **options: For this prompt only: `temperature`, `max_tokens`, `proxy`, `timeout` and whatever the
                 provider takes.
 
@@ -139,10 +149,10 @@ class Chat:
         choice = self._choice(model, provider, base_url, cell)
         call = self._call(choice, history, system, options)
         turn = Turn(clean(prompt), choice.model, choice.name, cell)
-        if new:
-            self.reset()
         if not history:
             return self._start(turn, call)
+        if new:
+            self.reset()
         with self._lock:
             self._last = choice
             self._stop_turn(self.history.add(turn))
@@ -178,13 +188,15 @@ class Chat:
         history: bool = True,
         new: bool = False,
         **options: Any,
-    ) -> Messages:
-        """The messages that `send` would send now, which takes and raises the same; nothing is sent."""
+    ) -> Preview:
+        """What `send`, which takes and raises the same, would send now, and to whom; nothing is sent."""
         _require_text(prompt)
         cell = self._cells.peek() if self._cells and history else None
         call = self._call(self._choice(model, provider, base_url, cell), history, system, options)
         earlier = [] if new else self._earlier(call, self.history.of_cell(cell))
-        return self._context(earlier, clean(prompt), call.system)[0]
+        messages, _ = self._context(earlier, clean(prompt), call.system)
+        shown = {name: value for name, value in call.options.items() if not _is_secret(name)}
+        return Preview(call.choice.model, call.choice.name, shown, messages)
 
     def stop(self) -> int:
         """Stop all replies of this conversation that are under way, and say how many."""
@@ -194,12 +206,12 @@ class Chat:
         return len(live)
 
     def reset(self) -> int:
-        """Forget all turns, and say how many; `undo` brings them back until the next prompt."""
+        """Forget all turns, and say how many; `undo` brings them back, once later turns are undone."""
         self.stop()
         return self.history.reset()
 
     def undo(self) -> list[Turn]:
-        """Undo a reset, else take back the last turn; the turns concerned (none if there is nothing to undo)."""
+        """Take back the last turn; where there is none, undo a reset. The turns concerned, none if there are none."""
         turns = self.history.undo()
         for turn in turns:
             if turn not in self.history:
@@ -353,8 +365,11 @@ def _explained(error: Exception, call: _Call) -> NbchatError:
 
 def _secrets(options: dict[str, Any]) -> list[str]:
     """The values of options that are called like secrets."""
-    marks = ("key", "token", "secret", "password", "proxy")
-    return [value for name, value in options.items() if isinstance(value, str) and any(m in name for m in marks)]
+    return [value for name, value in options.items() if isinstance(value, str) and _is_secret(name)]
+
+
+def _is_secret(option: str) -> bool:
+    return option.endswith(("key", "token", "secret", "password", "proxy"))
 
 
 def _require_text(prompt: object) -> None:
@@ -380,7 +395,7 @@ class _Current:
         self._chat: Chat | None = None
 
     def get(self) -> Chat:
-        """This notebook's conversation: the one that `%%chat` and the panel use."""
+        """This notebook's conversation: the one of its `%%chat` cells."""
         with self._lock:
             if self._chat is None:
                 self._chat = Chat()

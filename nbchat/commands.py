@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from importlib import metadata
 
@@ -19,6 +19,7 @@ from nbchat.errors import UnknownModel, UsageProblem, did_you_mean, shorten
 from nbchat.loop import shared
 from nbchat.options import help_lines
 from nbchat.providers import guide, registry
+from nbchat.providers.services import SERVICES
 from nbchat.reply import Reply
 
 Result = str | Callable[[], Reply]
@@ -31,6 +32,10 @@ _EXAMPLES = """\
   nbchat.current().send("…")        from Python"""
 
 
+class Page(str):
+    """Markdown, to be rendered where that can be done."""
+
+
 class NoMatch(Exception):
     """The words are not arguments of this subcommand."""
 
@@ -40,9 +45,11 @@ def help_(chat: Chat, words: list[str]) -> Result:
     if not words:
         return _overview()
     sections = guide.sections()
-    if len(words) > 1 or words[0].casefold() not in sections:
+    if len(words) > 1:
         raise NoMatch
-    return sections[words[0].casefold()]
+    if section := sections.get(words[0].casefold()):
+        return Page(section)
+    raise _slip(f"The manual has no section {words[0]!r}.", words[0], sections)
 
 
 def _overview() -> str:
@@ -71,9 +78,7 @@ def models(chat: Chat, words: list[str]) -> Result:
     lines = [f"This conversation's model: {chat.model}", ""]
     for offer in offers:
         if offer.name in running or not offer.local:
-            mark, before = "✓" if offer.ready else "·", f"{offer.name}/" if offer.local else ""
-            names = shorten(", ".join(before + name for name in offer.models), 300)
-            lines.append(f"{mark} {offer.name:<11} {names}  {offer.why}".rstrip())
+            lines += _offer_lines(offer)
     if silent := [offer.name for offer in offers if offer.local and offer.name not in running]:
         lines.append(f"· no answer on this machine from {', '.join(silent)}")
     if aliases := settings().aliases:
@@ -81,21 +86,25 @@ def models(chat: Chat, words: list[str]) -> Result:
     return "\n".join(lines)
 
 
+def _offer_lines(offer: registry.Offer) -> list[str]:
+    service = SERVICES.get(offer.name)
+    before = f"{offer.name}/" if service else ""
+    names = ", ".join(before + name for name in offer.models) or (service and f"{before}{service.example}, …") or ""
+    head = f"{'✓' if offer.ready else '·'} {offer.name:<11} "
+    text = "  ".join(part for part in (offer.why, names) if part)
+    return textwrap.wrap(text, 110, initial_indent=head, subsequent_indent=" " * len(head)) or [head.rstrip()]
+
+
 def history(chat: Chat, words: list[str]) -> Result:
-    """history [-n N]: the turns so far, or the last N"""
-    most = len(chat.history)
-    if words:
-        if len(words) != 2 or words[0] != "-n" or not words[1].isdecimal():
-            raise NoMatch
-        most = int(words[1])
-    if not chat.history:
-        return "No turns yet."
-    rows = list(enumerate(chat.history, 1))[max(0, len(chat.history) - most) :]
-    return "\n".join(
-        f"{number:>3}  {turn.started.astimezone():%H:%M}  {turn.model}  {turn.status}"
-        f"\n     > {shorten(turn.prompt, 90)}\n       {shorten(turn.error or turn.text, 90)}"
-        for number, turn in rows
-    )
+    """history [N]: the turns so far, or the last N"""
+    match words:
+        case []:
+            return chat.history.listing()
+        case [number] | ["-n", number] if number.isdecimal():
+            return chat.history.listing(int(number))
+        case ["-n"]:
+            raise UsageProblem("%chat history -n needs a number.")
+    raise NoMatch
 
 
 def undo(chat: Chat, words: list[str]) -> Result:
@@ -105,7 +114,7 @@ def undo(chat: Chat, words: list[str]) -> Result:
     if not turns:
         return "There is nothing to undo."
     if turns[0] in list(chat.history):
-        return f"The {_count(len(turns))} from before the reset {'are' if len(turns) > 1 else 'is'} back."
+        return f"What was there before the reset is back: {_count(len(turns))}."
     return f"Turn {len(chat.history) + 1} is taken back: {shorten(turns[0].prompt, 60)!r}. Run its cell to ask again."
 
 
@@ -116,9 +125,9 @@ def retry(chat: Chat, words: list[str]) -> Result:
     try:
         registry.resolve(*words, aliases=settings().aliases)
     except UnknownModel:
-        if words[0].isalpha():
-            raise NoMatch from None  # a word, not a model's name: `%chat retry please` is a prompt
-        raise
+        if not words[0].isalpha():  # a model's name
+            raise
+        raise _slip(f"There is no model {words[0]!r}.", words[0], registry.known_models(settings().aliases)) from None
     return partial(chat.retry, *words)
 
 
@@ -126,22 +135,28 @@ def reset(chat: Chat, words: list[str]) -> Result:
     """reset: forget the conversation (`%chat undo` brings it back)"""
     _none(words)
     count = chat.reset()
-    return f"{_count(count)} forgotten; `%chat undo` brings them back." if count else "There was nothing to forget."
+    return f"{_count(count)} forgotten; `%chat undo` undoes it." if count else "There was nothing to forget."
 
 
 def stop(chat: Chat, words: list[str]) -> Result:
-    """stop: end the replies under way, and keep what came"""
+    """stop: end the replies of this conversation, and keep what came"""
     _none(words)
     count = chat.stop()
-    return f"Stopped {count} {'replies' if count > 1 else 'reply'}." if count else "No reply is under way."
+    return (
+        f"Stopped {count} {'replies' if count > 1 else 'reply'}."
+        if count
+        else "No reply of this conversation is under way."
+    )
 
 
 def alias(chat: Chat, words: list[str]) -> Result:
     """alias [NAME=MODEL]: a short name for a model; alone, the list; NAME= forgets one"""
     pairs = [word.partition("=") for word in words]
+    known = dict(settings().aliases)
+    if len(words) == 1 and words[0] in known:
+        return f"{words[0]} = {known[words[0]]}"
     if not all(name and equals for name, equals, _ in pairs):
         raise NoMatch
-    known = dict(settings().aliases)
     for name, _, model in pairs:
         if model:
             registry.resolve(model, aliases=known)
@@ -191,6 +206,12 @@ def run(chat: Chat, line: str) -> Result | None:
         near = did_you_mean(word, COMMANDS)
         raise UsageProblem(f"There is no subcommand {word!r}.{near} To send it as a prompt: `%chat -- {word}`")
     return None
+
+
+def _slip(what: str, word: str, known: Iterable[str]) -> Exception:
+    """The problem to raise for a word that is near a known one; any other makes the line a prompt."""
+    near = did_you_mean(word, known)
+    return UsageProblem(f"{what}{near} To send the line as a prompt: `%chat -- …`") if near else NoMatch()
 
 
 def _version() -> str:

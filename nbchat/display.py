@@ -161,6 +161,13 @@ async def show_async(start: Callable[[], Reply], look: Look = Look()) -> Reply:
     return reply
 
 
+def show_page(text: str) -> None:
+    """Show markdown of our own in a cell."""
+    from nbchat import rendering
+
+    publisher().publish({"text/html": rendering.render(text), "text/plain": text})
+
+
 def show_live(reply: Reply) -> None:
     """Show a reply that is a cell's last expression: the cell ends, and the display goes on to the reply's end.
 

@@ -132,5 +132,5 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     import difflib  # only for one who has slipped
 
     by_folded = {name.casefold(): name for name in known}
-    near = difflib.get_close_matches(word.casefold(), by_folded, n=3, cutoff=0.6)
+    near = difflib.get_close_matches(word.casefold(), by_folded, n=3, cutoff=0.7)
     return f" Did you mean {' or '.join(by_folded[name] for name in near)}?" if near else ""

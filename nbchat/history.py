@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
+from nbchat.errors import shorten
 from nbchat.messages import Message, Usage
 
 if TYPE_CHECKING:
@@ -60,6 +61,12 @@ class Turn:
         """What the model thought before it answered, where the provider tells."""
         return "".join(self.thoughts)
 
+    def summary(self, number: int) -> str:
+        """The turn in three short lines."""
+        who = self.model or self.provider
+        head = f"{number:>3}  {self.started.astimezone():%H:%M}  {who}  {self.status}"
+        return f"{head}\n     > {shorten(self.prompt, 90)}\n       {shorten(self.error or self.text, 90)}".rstrip()
+
     @property
     def sent_later(self) -> bool:
         """Whether later prompts are sent with this turn: it has text, and did not fail (a cut reply counts)."""
@@ -89,7 +96,13 @@ class History:
         return iter(list(self._turns))
 
     def __repr__(self) -> str:
-        return f"<History: {len(self)} turn{'s' * (len(self) != 1)}>"
+        return self.listing()
+
+    def listing(self, most: int | None = None) -> str:
+        """The turns, or the last `most` of them, each in three short lines."""
+        rows = list(enumerate(self, 1))
+        shown = rows if most is None else rows[max(0, len(rows) - most) :]
+        return "\n".join(turn.summary(number) for number, turn in shown) or "No turns yet."
 
     def of_cell(self, cell: Cell | None) -> Turn | None:
         """The turn that this send of this cell made when the cell ran before."""
@@ -103,7 +116,6 @@ class History:
     def add(self, turn: Turn) -> Turn | None:
         """Append a turn, or put it in the place of the one its cell made before, which is returned."""
         with self._lock:
-            self._before_reset = []
             old = self.of_cell(turn.cell)
             if old is None:
                 self._turns.append(turn)
@@ -117,7 +129,7 @@ class History:
             self._turns[self._turns.index(old)] = new
 
     def reset(self) -> int:
-        """Forget all turns, and say how many; `undo` brings them back until the next prompt."""
+        """Forget all turns, and say how many; `undo` brings them back, once later turns are undone."""
         with self._lock:
             forgotten = self._turns
             if forgotten:
@@ -125,12 +137,12 @@ class History:
             return len(forgotten)
 
     def undo(self) -> list[Turn]:
-        """Undo a reset, else take back the last turn; the turns concerned (none if there is nothing to undo)."""
+        """Take back the last turn; where there is none, undo a reset. The turns concerned, none if there are none."""
         with self._lock:
-            if self._before_reset:
-                self._turns, self._before_reset = self._before_reset, []
-                return list(self._turns)
-            return [self._turns.pop()] if self._turns else []
+            if self._turns:
+                return [self._turns.pop()]
+            self._turns, self._before_reset = self._before_reset, []
+            return list(self._turns)
 
 
 def context(

@@ -71,7 +71,7 @@ class ChatMagics(Magics):
         if asked.help or (cell is None and not asked.explicit):
             result = commands.run(chat, "help" if asked.help else asked.prompt)
             if isinstance(result, str):
-                print(result)
+                _print(result)
                 return None
             if result:
                 return result
@@ -79,8 +79,9 @@ class ChatMagics(Magics):
         if not prompt.strip():
             raise UsageProblem(_NO_PROMPT)
         if asked.show_prompt:
-            messages = chat.preview(prompt, **asked.sending)
-            print("\n\n".join(f"{message['role']}: {text_of(message)}" for message in messages))
+            model, provider, options, messages = chat.preview(prompt, **asked.sending)
+            to = ", ".join([f"to {model or provider} ({provider})", *(f"{key} {options[key]}" for key in options)])
+            print("\n\n".join([to, *(f"{message['role']}: {text_of(message)}" for message in messages)]))
             return None
         return partial(chat.send, prompt, **asked.sending)
 
@@ -90,6 +91,17 @@ class ChatMagics(Magics):
 
 
 _NO_PROMPT = "There is no prompt: write it below the %%chat line, or on one line as `%chat …`; `%chat help` shows more."
+
+
+def _print(result: str) -> None:
+    from nbchat.commands import Page
+
+    if isinstance(result, Page) and in_kernel():
+        from nbchat.display import show_page
+
+        show_page(result)
+    else:
+        print(result)
 
 
 def _parse(line: str, cell: str | None) -> Line:
@@ -137,6 +149,8 @@ class PromptTransformer:
             if any(row.strip() for row in rows[:first]):
                 raise UsageProblem("A %%chat cell must begin with its %%chat line: put the comment into the prompt.")
             body = "\n".join(rows[first + 1 :])
+            if not body.strip() and {"-h", "--help"} & {*found[2].split()}:
+                return [self._call("line", found)]
             if not body.strip():
                 raise UsageProblem(_NO_PROMPT)
             return [self._call("cell", found, body)]

@@ -41,8 +41,8 @@ def _variable(name: str) -> str:
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise ValueError("a whole number")
+    if not text.isdecimal() or int(text) == 0:
+        raise ValueError("a whole number, one or more")
     return int(text)
 
 
@@ -60,12 +60,12 @@ OPTIONS = (
     Option("-m", "--model", ("MODEL",), "who answers, from here on: google-gemini, ollama/llama3.2, an alias"),
     Option("-p", "--provider", ("NAME",), "through which provider or service"),
     Option("-s", "--system", ("TEXT",), "system prompt"),
-    Option("-t", "--temperature", ("T",), "sampling temperature", _amount),
-    Option("", "--max-tokens", ("N",), "longest reply", _count),
+    Option("-t", "--temperature", ("NUMBER",), "sampling temperature", _amount),
+    Option("", "--max-tokens", ("NUMBER",), "longest reply", _count),
     Option("-o", "--option", ("KEY", "VALUE"), "anything else that the provider takes"),
     Option("", "--base-url", ("URL",), "an OpenAI-compatible server, with -m NAME"),
     Option("", "--proxy", ("URL",), "send the request through a proxy"),
-    Option("", "--timeout", ("S",), "give up after S seconds of silence", _amount),
+    Option("", "--timeout", ("SECONDS",), "give up after so long a silence", _amount),
     Option("-n", "--new", (), "forget the conversation first"),
     Option("", "--no-history", (), "neither send nor keep the conversation"),
     Option("", "--into", ("NAME",), "also put the reply's text into a variable", _variable),

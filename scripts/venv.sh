@@ -18,17 +18,18 @@ find_python() {
   die "No Python 3.11 or newer with its venv module among: $* - install one (Debian, Ubuntu: apt install python3 python3-venv; Mac: brew install python), or name it: PYTHON=/path/to/python $0"
 }
 
-# make_venv FOLDER PYTHON…: makes the environment, anew if it is broken or was made in another place.
+# make_venv FOLDER PYTHON…: makes the environment, anew if it is broken or was made in another place or for another PYTHON.
 make_venv() {
   local folder=$1 python
   shift
-  if [ "$(cat "$folder/made-for" 2>/dev/null)" = "$PWD" ] && "$folder/bin/python" -m pip --version >/dev/null 2>&1; then
+  if [ "$(cat "$folder/made-for" 2>/dev/null)" = "$PWD ${PYTHON:-}" ] && "$folder/bin/python" -m pip --version >/dev/null 2>&1; then
     return
   fi
+  [ -z "${PYTHON:-}" ] || set -- "$PYTHON"
   python=$(find_python "$@") || exit 1
   say "Making $folder with $("$python" --version)"
   "$python" -m venv --clear "$folder" || die "Could not make $folder."
-  printf '%s' "$PWD" >"$folder/made-for"
+  printf '%s' "$PWD ${PYTHON:-}" >"$folder/made-for"
 }
 
 # install FOLDER PIP-ARGUMENT…: installs into the environment, unless it did so before with the same files.

@@ -643,6 +643,8 @@ def test_new_forgets_only_what_can_be_sent_after() -> None:
     with pytest.raises(UnknownModel):
         chat.send("b", model="no-such-model-anywhere", new=True)
     assert len(chat.history) == 1
+    chat.send("aside", new=True, history=False).result(10)
+    assert len(chat.history) == 1
     chat.send("b", new=True).result(10)
     assert [turn.prompt for turn in chat.history] == ["b"]
 
@@ -692,6 +694,8 @@ def test_preview_sends_nothing() -> None:
     echo = Echo()
     chat = Chat(provider=echo, system="s")
     chat.send("a").result(10)
-    assert prompts(chat.preview("b")) == ["s", "a", "<a>", "b"]
-    assert prompts(chat.preview("b", history=False, system="")) == ["b"]
+    assert prompts(chat.preview("b").messages) == ["s", "a", "<a>", "b"]
+    assert prompts(chat.preview("b", history=False, system="").messages) == ["b"]
+    shown = chat.preview("b", temperature=1, api_key="hush", proxy="http://me:hush@h")
+    assert shown[:3] == ("", "Echo", {"temperature": 1})
     assert len(echo.calls) == 1

@@ -8,7 +8,7 @@ import pytest
 
 import nbchat
 from nbchat import Chat, UsageProblem
-from nbchat.commands import COMMANDS, run
+from nbchat.commands import COMMANDS, Page, run
 from nbchat.config import settings
 from nbchat.errors import UnknownModel
 from nbchat.providers import OpenAICompatible, guide, registry
@@ -41,6 +41,9 @@ def test_every_subcommand_is_in_the_help_and_has_a_line_there(chat: Chat) -> Non
 def test_help_prints_a_section_of_the_manual(chat: Chat) -> None:
     for name, text in guide.sections().items():
         assert said(chat, f"help {name}") == text
+        assert isinstance(run(chat, f"help {name}"), Page)
+    with pytest.raises(UsageProblem, match="Did you mean keys"):
+        run(chat, "help kyes")
     assert run(chat, "help me") is None
 
 
@@ -56,6 +59,9 @@ def test_history_lists_the_turns(chat: Chat) -> None:
     assert "> first prompt" in shown
     assert "second prompt" in said(chat, "history -n 1")
     assert "first prompt" not in said(chat, "history -n 1")
+    assert said(chat, "history 1") == said(chat, "history -n 1")
+    with pytest.raises(UsageProblem, match="needs a number"):
+        run(chat, "history -n")
     assert run(chat, "history of Rome") is None
     assert said(Chat(), "history") == "No turns yet."
 
@@ -68,8 +74,8 @@ def test_undo_takes_back_one_turn_after_the_other(chat: Chat) -> None:
 
 
 def test_reset_says_how_to_undo_it(chat: Chat) -> None:
-    assert said(chat, "reset") == "2 turns forgotten; `%chat undo` brings them back."
-    assert said(chat, "undo") == "The 2 turns from before the reset are back."
+    assert said(chat, "reset") == "2 turns forgotten; `%chat undo` undoes it."
+    assert said(chat, "undo") == "What was there before the reset is back: 2 turns."
     assert len(chat.history) == 2
     said(chat, "reset")
     assert said(chat, "reset") == "There was nothing to forget."
@@ -82,11 +88,13 @@ def test_retry_gives_a_reply_in_place(chat: Chat) -> None:
     assert len(chat.history) == 2
     with pytest.raises(UnknownModel):
         run(chat, "retry gpt-99")
+    with pytest.raises(UsageProblem, match="Did you mean guide"):
+        run(chat, "retry giude")
     assert run(chat, "retry please") is None
 
 
 def test_stop_counts_what_it_stopped(chat: Chat) -> None:
-    assert said(chat, "stop") == "No reply is under way."
+    assert said(chat, "stop") == "No reply of this conversation is under way."
     chat.send("x", provider=ScriptedProvider(["one", 60]))
     assert said(chat, "stop") == "Stopped 1 reply."
 
@@ -95,6 +103,7 @@ def test_alias_makes_lists_and_forgets_short_names(chat: Chat) -> None:
     assert said(chat, "alias fast=openai/gpt-5-mini g=google-gemini") == "fast = openai/gpt-5-mini\ng = google-gemini"
     assert settings().aliases == {"fast": "openai/gpt-5-mini", "g": "google-gemini"}
     assert Chat("g").model == "google-gemini"
+    assert said(chat, "alias g") == "g = google-gemini"
     assert said(chat, "alias fast=") == "g = google-gemini"
     assert "No aliases" in said(Chat(), "alias g=")
     with pytest.raises(UnknownModel):
@@ -129,7 +138,7 @@ def test_models_finds_a_local_server(chat: Chat, monkeypatch: pytest.MonkeyPatch
         ollama = registry.resolve("ollama/x").provider
         monkeypatch.setattr(ollama, "_parts", OpenAICompatible(server.url)._parts)
         shown = said(chat, "models")
-    assert re.search(r"✓ ollama +ollama/tiny", shown)
+    assert re.search(r"✓ ollama +answers at .*ollama/tiny", shown)
     assert re.search(r"no answer on this machine from lmstudio", shown)
 
 

@@ -59,7 +59,7 @@ def test_a_retry_takes_the_place_of_its_turn() -> None:
     assert list(made) == [again, b]
 
 
-def test_a_reset_can_be_undone_until_the_next_prompt() -> None:
+def test_a_reset_can_be_undone_also_after_the_prompts_that_followed() -> None:
     a, b = turn("a"), turn("b")
     made = history(a)
     assert made.reset() == 1
@@ -69,7 +69,17 @@ def test_a_reset_can_be_undone_until_the_next_prompt() -> None:
     made.reset()
     made.add(b)
     assert made.undo() == [b]
+    assert made.undo() == [a]
+    assert made.undo() == [a]
     assert made.undo() == []
+
+
+def test_a_history_shows_its_turns() -> None:
+    made = history(turn("first", "one"), Turn("second", "", "a-provider"))
+    assert repr(made).splitlines()[1:3] == ["     > first", "       one"]
+    assert "a-provider  queued" in repr(made)
+    assert made.listing(1).splitlines()[1] == "     > second"
+    assert made.listing(0) == repr(History()) == "No turns yet."
 
 
 def test_a_second_reset_does_not_lose_what_the_first_kept() -> None:

@@ -71,6 +71,12 @@ def test_raw_is_text_only_and_no_stream_one_display(ready: Kernel) -> None:
     assert ran.data == [{"text/plain": "**one**\n\ntwo"}]
 
 
+def test_a_section_of_the_manual_is_rendered(ready: Kernel) -> None:
+    (page,) = ready.run("%chat help keys").data
+    assert "## " not in page["text/html"]
+    assert page["text/plain"].startswith("## keys")
+
+
 def test_capture_keeps_one_output(ready: Kernel) -> None:
     ready.run("%%capture out\n%%chat steps\nhello", cell_id="a")
     assert value(ready, "[set(o.data) for o in out.outputs]") == [{"text/html", "text/plain"}]

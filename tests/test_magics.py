@@ -185,8 +185,9 @@ def test_new_forgets_first_and_no_history_keeps_nothing(chat: Any, fake: Scripte
 def test_show_prompt_sends_nothing(chat: Any, fake: ScriptedProvider, capsys: pytest.CaptureFixture[str]) -> None:
     chat.run_cell("%chat -- one")
     capsys.readouterr()
-    chat.run_cell("%%chat --show-prompt -s S\ntwo")
-    assert capsys.readouterr().out == "system: S\n\nuser: one\n\nassistant: one\n\nuser: two\n"
+    chat.run_cell("%%chat --show-prompt -s S -t 0.5 --proxy http://me:hush@127.0.0.1:1\ntwo")
+    shown = capsys.readouterr().out
+    assert shown == "to scripted (fake), temperature 0.5\n\nsystem: S\n\nuser: one\n\nassistant: one\n\nuser: two\n"
     assert len(fake.calls) == 1
 
 
@@ -195,7 +196,7 @@ def test_a_prompt_that_could_not_be_sent_is_not_shown_as_if_it_could(chat: Any) 
         chat.run_cell("%%chat --show-prompt -m google-gemin\nhello")
 
 
-@pytest.mark.parametrize("line", ["%chat -h", "%chat --help", "%%chat --help\nhello"])
+@pytest.mark.parametrize("line", ["%chat -h", "%chat --help", "%%chat --help\nhello", "%%chat -h"])
 def test_help_can_be_asked_for_as_everywhere(chat: Any, line: str, capsys: pytest.CaptureFixture[str]) -> None:
     chat.run_cell(line)
     assert "%chat help [SECTION]" in capsys.readouterr().out

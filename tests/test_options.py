@@ -51,7 +51,7 @@ def test_the_model_may_stand_alone_or_behind_its_option(header: str) -> None:
         ("--model", "--model needs MODEL."),
         ("-t warm", "--temperature takes a number, zero or more, not 'warm'"),
         ("-t -1", "--temperature takes a number, zero or more, not '-1'"),
-        ("--max-tokens 1.5", "--max-tokens takes a whole number, not '1.5'"),
+        ("--max-tokens 1.5", "--max-tokens takes a whole number, one or more, not '1.5'"),
         ("--raw=x", "--raw needs no value"),
         ("one two", "'two' is one word too many"),
         ("-m one two", "'two' is one word too many"),

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 from markdown_it.token import Token
 
-from nbchat.rendering.clean import clean
+from nbchat.rendering.clean import CAPTION, clean
 from nbchat.rendering.code import Env, escape
 from nbchat.rendering.markdown import parse, to_html
 
@@ -61,7 +61,7 @@ def render(text: str) -> str:
 
 def caption(text: str) -> str:
     """One small line below a reply, as it is: no markdown, no formulas."""
-    return _page(f"<p><small>{escape(_tidy(text))}</small></p>\n")
+    return _page(f'<p style="{CAPTION}"><small>{escape(_tidy(text))}</small></p>\n')
 
 
 class Live:
