@@ -359,7 +359,7 @@ def _explained(error: Exception, call: _Call) -> NbchatError:
         error = stranger
     if isinstance(error, ProviderError) and not getattr(choice.provider, "working", True):
         known = f"{choice.name} was last known not to answer: use another model (`%chat models`)."
-        error.advice = f"{error.advice} {known}".lstrip()
+        error.advice = f"{error.advice.removesuffix('Try again later.')} {known}".lstrip()
     return error
 
 

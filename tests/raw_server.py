@@ -12,6 +12,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -145,7 +146,7 @@ class SocketServer:
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client may go at any time
         finally:
-            writer.close()
+            await close(writer)
 
 
 class RawServer(SocketServer):
@@ -184,6 +185,13 @@ class RawServer(SocketServer):
                 break
 
 
+async def close(writer: asyncio.StreamWriter) -> None:
+    """Close a connection, and take note of how it ended: asyncio complains of a reset that nobody has asked about."""
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+
+
 async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
     """Connect a client with a server on loopback, as a proxy does, until one of them goes."""
 
@@ -200,7 +208,7 @@ async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port:
         for way in ways:
             way.cancel()
         await asyncio.gather(*ways, return_exceptions=True)
-        there.close()
+        await close(there)
 
 
 async def tunnel(peer: Peer, asked: Asked) -> None:

@@ -39,7 +39,8 @@ MAP = {
     "providers": BELOW,
     "providers.registry": BELOW,
     "providers.adapt": "providers.base providers.streams",
-    "a provider": "providers.http providers.completions providers.streams providers.services providers.base",
+    "a provider": "providers.http providers.completions providers.plaintext providers.streams providers.services "
+    "providers.base",
     "providers.http": BELOW,
     "providers.sessions": "providers.failures providers.addresses providers.base",
     "providers.patience": "",
@@ -47,6 +48,7 @@ MAP = {
     "providers.compression": "",
     "providers.addresses": "",
     "providers.completions": "providers.streams",
+    "providers.plaintext": "providers.streams",
     "providers.streams": "",
     "providers.services": "",
     "providers.base": "",

@@ -11,7 +11,7 @@ import pytest
 from nbchat.errors import UnknownModel, UsageProblem
 from nbchat.messages import Chunk, Messages, Notice, Usage
 from nbchat.providers import AsyncGeneratorProvider, AsyncResult, ProviderModelMixin
-from nbchat.providers.base import Request, provider_name, require_messages
+from nbchat.providers.base import SILENCE, Request, encode, provider_name, require_messages, silence_limit
 
 
 class Played:
@@ -97,6 +97,14 @@ def test_an_unknown_model_is_an_error_with_a_suggestion() -> None:
         Fixed.get_model("twoo")
 
 
+def test_an_unknown_model_is_told_which_there_are() -> None:
+    with pytest.raises(UnknownModel, match=r"'nope'\. Its models: one, two\.$"):
+        Fixed.get_model("nope")
+    with pytest.raises(UnknownModel) as caught:
+        Fixed.get_model("long-" * 100)
+    assert len(str(caught.value)) <= 300
+
+
 @pytest.mark.parametrize("messages", [[], ()])
 def test_no_messages(messages: Messages) -> None:
     with pytest.raises(UsageProblem, match="no message to send"):
@@ -105,16 +113,57 @@ def test_no_messages(messages: Messages) -> None:
 
 @pytest.mark.parametrize(
     "messages",
-    ["Hello", ["Hello"], [{"role": "user"}], [{"content": "Hello"}], [None], [{"role": "user", "content": ""}, 7]],
+    [
+        "Hello",
+        ["Hello"],
+        [{"role": "user"}],
+        [{"content": "Hello"}],
+        [None],
+        [{"role": "user", "content": ""}, 7],
+        [{"role": "user", "content": None}],
+        [{"role": "user", "content": 3}],
+        [{"role": None, "content": "Hello"}],
+        [{"role": "user", "content": ["x"]}],
+        [{"role": "user", "content": [{"type": "text"}]}],
+        [{"role": "user", "content": [{"type": "text", "text": None}]}],
+    ],
 )
 def test_what_is_no_message(messages: Any) -> None:
     with pytest.raises(UsageProblem, match=r'A message looks like \{"role": "user"'):
         require_messages(messages)
 
 
+@pytest.mark.parametrize("messages", [iter([{"role": "user", "content": "Hello"}]), {"role": "user"}, None, 7])
+def test_what_is_no_list_of_messages(messages: Any) -> None:
+    with pytest.raises(UsageProblem, match="messages is a list of messages, not a value of type"):
+        require_messages(messages)
+
+
 def test_a_message_is_one() -> None:
     require_messages([{"role": "user", "content": "Hello"}])
     require_messages(({"role": "user", "content": [{"type": "text", "text": "Hello"}]},))
+    require_messages([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,x"}}]}])
+
+
+@pytest.mark.parametrize(("timeout", "seconds"), [(None, SILENCE), (0, SILENCE), (5, 5), (0.5, 0.5)])
+def test_the_limit_of_silence(timeout: Any, seconds: float) -> None:
+    assert silence_limit(timeout) == seconds
+
+
+@pytest.mark.parametrize("timeout", ["5", -1, float("nan"), [5]])
+def test_what_is_no_limit_of_silence(timeout: Any) -> None:
+    with pytest.raises(UsageProblem, match="timeout is a number of seconds"):
+        silence_limit(timeout)
+
+
+def test_a_body_is_json_whatever_its_text() -> None:
+    assert encode({"a": "\ud83d\ude00 \ud83d é"}) == '{"a": "😀 \ufffd é"}'.encode()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), object()])
+def test_what_json_has_no_form_for_is_a_usage_problem(value: Any) -> None:
+    with pytest.raises(UsageProblem, match="cannot be sent as JSON"):
+        encode({"a": value})
 
 
 class Named:
@@ -129,14 +178,14 @@ def test_the_name_of_a_provider() -> None:
 def test_a_request_shows_nothing_secret() -> None:
     request = Request(
         provider="me",
-        url="http://127.0.0.1:1/v1",
+        url="http://127.0.0.1:1/v1?api-key=hidden",
         headers={"Authorization": "Bearer hidden"},
         body=b"hidden",
         proxy="http://me:hidden@127.0.0.1",
         secrets=("hidden",),
     )
     assert "hidden" not in repr(request)
-    assert "127.0.0.1" in repr(request)
+    assert "provider='me'" in repr(request)
 
 
 def test_a_provider_must_say_how_it_answers() -> None:

@@ -70,7 +70,17 @@ def good_streams() -> Iterator[tuple[str, bytes, list[Any]]]:
     )
     yield "a message", choice(message={"role": "assistant", "content": "a"}, finish_reason="stop"), ["a", STOP]
     yield "a repeated message", choice(delta={"content": "a"}, message={"content": "a"}) + end(), ["a", STOP]
-    yield "a message after all", choice(delta={}, message={"content": "a"}) + DONE, []
+    yield "a message after all", choice(delta={}, message={"content": "a"}) + DONE, ["a"]
+    yield "a message beside null", choice(delta=None, message={"content": "a"}, finish_reason="stop"), ["a", STOP]
+    yield "a message early", choice(delta={}, message={"content": "a"}) + end() + DONE, ["a", STOP]
+    yield (
+        "messages that grow",
+        choice(delta={}, message={"content": "a"}) + choice(message={"content": "b"}),
+        ["b", CUT],
+    )
+    yield "refused", choice(delta={"refusal": "I "}) + choice(delta={"refusal": "won't."}) + end(), ["I won't.", STOP]
+    yield "refused in parts", delta([{"type": "refusal", "refusal": "No."}]) + end(), ["No.", STOP]
+    yield "refused whole", choice(message={"content": None, "refusal": "No."}, finish_reason="stop"), ["No.", STOP]
     yield "empty choices", event({"choices": []}) + delta("a") + event({"id": 1}) + end(), ["a", STOP]
     yield "null choices", event({"choices": None}) + event(None) + delta("a") + end(), ["a", STOP]
     yield "no index", event({"choices": [{"delta": {"content": "a"}, "finish_reason": "stop"}]}), ["a", STOP]
@@ -81,6 +91,7 @@ def good_streams() -> Iterator[tuple[str, bytes, list[Any]]]:
         + end(),
         ["a", STOP],
     )
+    yield "text after the finish", delta("a") + end() + delta("b") + choice(message={"content": "c"}), ["a", STOP]
     yield "length", delta("a") + end("length") + DONE, ["a", Finish("length")]
     yield "filtered", delta("a") + end("content_filter"), ["a", Finish("content_filter")]
     yield "only a finish", end("tool_calls") + DONE, [Finish("tool_calls")]
@@ -155,8 +166,8 @@ def bad_bodies() -> Iterator[tuple[str, bytes, list[Any]]]:
     yield "no choices", event({"choices": []}) + DONE, [("wrong", NO_COMPLETION, 'data: {"choices": []}')]
     yield "other json", b'{"models": []}', [("wrong", NO_COMPLETION, '{"models": []}')]
     yield "an array", b"[1, 2]", [("wrong", "sent JSON that is no chat completion", "[1, 2]")]
-    yield "many jsons", b'{"a":1,"b":2}\n{"c":1}\n', [("wrong", "answered with broken JSON", '{"a":1,"b":2} {"c":1}')]
-    yield "deep json", b"[" * 3000, [("wrong", "answered with broken JSON", "[" * 199 + "…")]
+    yield "many jsons", b'{"a":1,"b":2}\n{"c":1}\n', [("wrong", "answered with broken JSON", '{"a":1,"b":2}\n{"c":1}')]
+    yield "deep json", b"[" * 3000, [("wrong", "answered with broken JSON", "[" * 2000)]
     yield "half a json", b'{"choices": [{"message": {"content": "a', [("cut", "ended in the middle of a JSON value")]
     yield (
         "an odd event",
@@ -174,6 +185,8 @@ def bad_bodies() -> Iterator[tuple[str, bytes, list[Any]]]:
     no = {"message": "no", "type": None, "code": 400}
     yield "error", delta("a") + event({"error": no}) + delta("b"), ["a", ("error", no)]
     yield "error beside", event({"error": no, "choices": [{"index": 0, "delta": {"content": "a"}}]}), [("error", no)]
+    yield "error in a choice", choice(delta={"content": "a"}, error=no, finish_reason="error"), ["a", ("error", no)]
+    yield "only a finish of error", delta("a") + end("error") + DONE, ["a", ("error", {})]
     yield "error text", delta("a") + event({"error": "no"}), ["a", ("error", "no")]
     yield "error event", b"event: error\ndata: no\ndata: more\n\n", [("error", "no\nmore")]
     yield "error event json", b'event: error\ndata: {"code": 7}\n\n', [("error", {"code": 7})]
@@ -222,6 +235,16 @@ def test_text_comes_out_as_soon_as_its_event_is_whole() -> None:
     assert decoder.signs == 2
     assert not decoder.done
     assert list(decoder.decode(DONE)) == []
+    assert decoder.done
+
+
+@pytest.mark.parametrize("before", [delta("a"), delta("a")[:-1]], ids=["a blank line", "none"])
+def test_done_counts_as_soon_as_its_line_is_whole(before: bytes) -> None:
+    decoder = ChatCompletions()
+    chunks = list(decoder.decode(before + b"data: [DONE]"))
+    assert not decoder.done
+    chunks += decoder.decode(b"\n")
+    assert chunks == ["a"]
     assert decoder.done
 
 

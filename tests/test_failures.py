@@ -36,6 +36,7 @@ from nbchat.providers.failures import (
 from nbchat.providers.streams import WrongBody
 
 KEY = "correct-horse-battery"
+YEAR = 365 * 24 * 3600.0
 REQUEST = Request(
     provider="acme",
     url="https://api.acme.example/v1/chat",
@@ -65,7 +66,10 @@ def answered(status: int, payload: Any, **headers: str) -> ProviderError:
         "hf_0123456789abcdef",
         "AIzaSyA0123456789abcdefghijklmnop",
         "{'authorization': 'Bearer 0123456789abcdef'}",
-        "BEARER abcdefghijkl",
+        "BEARER abcdefghijk1",
+        "Basic YWxhZGRpbjpvcGVu",
+        "key sk-...abcd is wrong",
+        "key sk-abcdefghijklmnopqrstuvwxyz",
         "Proxy-Authorization: Basic dXNlcjpwYXNz0123456789abcdef",
         "at https://user:0123456789abcdef@host/path",
         "at postgres://0123456789abcdef@host/path",
@@ -74,7 +78,7 @@ def answered(status: int, payload: Any, **headers: str) -> ProviderError:
 def test_what_looks_like_a_key_is_hidden(text: str) -> None:
     hidden = redact(text)
     assert HIDDEN in hidden
-    assert not any(part in hidden for part in ("0123456789", "abcd", "abc_DEF", "abcdefghijkl", "SyA0"))
+    assert not any(part in hidden for part in ("0123456789", "abcd", "abc_DEF", "abcdefghijk", "SyA0", "YWxh"))
 
 
 @pytest.mark.parametrize(
@@ -86,6 +90,8 @@ def test_what_looks_like_a_key_is_hidden(text: str) -> None:
         "the task-force asked for a desk-1234",
         "mail me@example.org",
         "risk-averse",
+        "No module named 'sk-learn'; install hf_transfer, set pk-values",
+        "Basic information about the Bearer of this",
     ],
 )
 def test_plain_words_stay(text: str) -> None:
@@ -96,6 +102,20 @@ def test_known_secrets_are_hidden_in_every_form() -> None:
     secret = "p@ss/word+with spaces"
     text = f"a {secret} b p%40ss%2Fword%2Bwith%20spaces c"
     assert redact(text, [secret]) == f"a {HIDDEN} b {HIDDEN} c"
+
+
+@pytest.mark.parametrize(
+    "shown", ["abc/def-ghi", "ABC/DEF-GHI", r"abc\/def-ghi", "abc/def\n  -ghi", "abc%2fdef-ghi", r"abc\\/def-ghi"]
+)
+def test_a_secret_is_known_however_a_server_writes_it(shown: str) -> None:
+    assert redact(f"key {shown} is bad", ["abc/def-ghi"]) == f"key {HIDDEN} is bad"
+
+
+def test_a_secret_that_a_cut_has_left_in_part_is_hidden() -> None:
+    for size in range(6, len(KEY) + 1):
+        assert redact(f"bad key {KEY[:size]}", [KEY]) == f"bad key {HIDDEN}"
+    assert redact("that is correct", [KEY]) == f"that is {HIDDEN}"
+    assert redact("what is corr", [KEY]) == "what is corr"
 
 
 def test_of_two_secrets_one_in_the_other_nothing_is_left() -> None:
@@ -125,7 +145,10 @@ def test_empty_and_tiny_secrets_hide_nothing() -> None:
             Words("m", "400", "INVALID_ARGUMENT"),
         ),
         ({"detail": "m"}, Words("m")),
-        ({"detail": [{"loc": ["body", "messages"], "msg": "m", "type": "missing"}]}, Words("m", "", "missing")),
+        (
+            {"detail": [{"loc": ["body", "messages"], "msg": "m", "type": "missing"}]},
+            Words("m (body.messages)", "", "missing"),
+        ),
         ({"detail": {"error": {"message": "m"}}}, Words("m")),
         ({"message": "m"}, Words("m")),
         ({"errors": [{"message": "m", "code": 7003}]}, Words("m", "7003")),
@@ -142,7 +165,8 @@ def test_empty_and_tiny_secrets_hide_nothing() -> None:
 def test_words_are_found_in_every_shape(payload: Any, words: Words) -> None:
     assert read_words(payload) == words
     if payload is not None:
-        assert read_body(b"\xef\xbb\xbf \n" + json.dumps(payload).encode() + b"\n") == words
+        in_body = read_body(b"\xef\xbb\xbf \n" + json.dumps(payload).encode() + b"\n")
+        assert in_body == (words if words.message or payload != 7 else Words("7"))
 
 
 @pytest.mark.parametrize(
@@ -150,6 +174,10 @@ def test_words_are_found_in_every_shape(payload: Any, words: Words) -> None:
     [
         (b"", ""),
         (b"upstream connect error", "upstream connect error"),
+        (b'{"success": false, "reason": "nope"}', '{"success": false, "reason": "nope"}'),
+        (b'{"error": {"code": "c"}}', '{"error": {"code": "c"}}'),
+        (b'{"error": {}}', ""),
+        (b"null", ""),
         (b"\xff\xfe bad", "\ufffd\ufffd bad"),
         (b'{"error": {"message": "half of', '{"error": {"message": "half of'),
         (b'"\\ud83d"', "\ufffd"),
@@ -271,7 +299,9 @@ def test_too_long_a_prompt_is_not_tried_again_whatever_the_status() -> None:
         ("-4", None),
         ("nan", None),
         ("1e9", None),
-        ("9" * 400, None),
+        ("9" * 11, YEAR),
+        ("9" * 400, YEAR),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", YEAR),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
         ("Wed, 99 Oct 2015 07:28:00 GMT", None),
     ],
@@ -291,6 +321,7 @@ def test_when_to_come_back() -> None:
     assert in_words(600).startswith("in 10 min, at ")
     assert in_words(7200).startswith("in 2 h, at ")
     assert in_words(172_800).startswith("in 48 h, at ")
+    assert in_words(YEAR) == "in 365 days"
     error = answered(429, {"error": "slow down"}, **{"retry-after": "600"})
     assert error.retry_after == 600
     assert "Come back in 10 min, at" in str(error)
@@ -302,7 +333,20 @@ def test_when_to_come_back() -> None:
 def test_the_key_is_named_by_its_variable() -> None:
     assert str(answered(401, {"error": "no"})).endswith("answered 401: no. Set ACME_API_KEY to a key that may do this.")
     nameless = Failures(Request(provider="acme", url="http://a.example", headers={}, body=b""))
-    assert "need a key" in str(nameless.status(401, b"", {})[0])
+    assert str(nameless.status(401, b"", {})[0]).endswith("If it takes keys, give one that may do this.")
+
+
+def test_a_page_that_forbids_is_a_gateways_and_asks_for_no_key() -> None:
+    error = answered(403, b"<!DOCTYPE html><title>Just a moment...</title>")
+    assert type(error) is ProviderError
+    assert "titled 'Just a moment...'. Something in front of the service" in str(error)
+
+
+def test_a_server_without_a_name_is_in_no_list_of_models() -> None:
+    request = Request(provider="127.0.0.1:8080", url="http://127.0.0.1:8080/v1", headers={}, body=b"")
+    error, _ = Failures(request).status(404, b'{"error": "model not found"}', {})
+    assert str(error) == "127.0.0.1:8080 answered 404: model not found. Choose another model."
+    assert "`%chat models` lists some." in str(answered(404, {"error": "model not found"}))
 
 
 def test_a_path_that_is_not_there_points_at_the_base_url() -> None:
@@ -319,7 +363,14 @@ def test_an_answer_without_words_has_those_of_its_status() -> None:
 def test_a_redirect_names_the_host_only() -> None:
     error = answered(302, b"", location="https://me:secret@sso.example/login?token=secret")
     assert "a redirect to sso.example, which is not followed" in str(error)
-    assert "another page" in str(answered(301, b""))
+    assert "answered 301: Moved Permanently. Check" in str(answered(301, b""))
+    assert "answered 304: Not Modified. Check" in str(answered(304, b"", location="/elsewhere"))
+    assert "another page" in str(answered(301, b"", location="/elsewhere"))
+
+
+def test_a_redirect_to_a_host_that_holds_the_key_does_not_show_it() -> None:
+    error = answered(307, b"", location=f"https://{'a' * 50}.{KEY}.example/")
+    assert KEY[:8] not in str(error)
 
 
 def test_an_error_keeps_the_words_of_the_server_without_the_key() -> None:

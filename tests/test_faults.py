@@ -350,6 +350,59 @@ async def test_comments_are_signs_of_life(wire: Wire) -> None:
     assert came == Outcome("Hi")
 
 
+# Replies that are whole, though the connection does not end as it should
+
+FINISH = event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+
+
+@pytest.mark.parametrize("more", [b": ping\n\n", b"x", delta("more")], ids=["comments", "bytes", "text"])
+async def test_what_comes_for_ever_after_the_finish_does_not_hold_it_up(
+    more: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "_AFTERWORD", 0.2)
+
+    async def script(peer: Peer, asked: Asked) -> None:
+        await peer.send(head(), chunk(delta("Hi") + FINISH))
+        while True:
+            await peer.send(chunk(more))
+            await asyncio.sleep(0.03)
+
+    assert (await reply(OPENAI, script))[0] == Outcome("Hi")
+
+
+async def test_a_server_that_finishes_with_each_piece_is_heard_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "_AFTERWORD", 0.5)
+
+    async def script(peer: Peer, asked: Asked) -> None:
+        await peer.send(head())
+        for _ in range(10):
+            await peer.send(chunk(event({"choices": [{"delta": {"content": "x"}, "finish_reason": "stop"}]})))
+            await asyncio.sleep(0.1)
+
+    assert (await reply(OPENAI, script))[0] == Outcome("x" * 10)
+
+
+@pytest.mark.parametrize("then", ["close", "reset"])
+@pytest.mark.parametrize("framing", [head(), head(length=5000)], ids=["chunks", "length"])
+async def test_a_connection_that_breaks_after_the_finish(framing: bytes, then: str) -> None:
+    body = delta("Hi") + FINISH
+    sent = chunk(body) if framing == head() else body
+    assert (await reply(OPENAI, sending(framing, sent, then=then)))[0] == Outcome("Hi")
+
+
+@pytest.mark.parametrize("rest", [b"", b"\xff" * 99], ids=["cut", "broken"])
+async def test_compression_that_fails_after_the_finish(rest: bytes) -> None:
+    first, *_ = packed(delta("Hi") + FINISH)
+    sent = [chunk(piece) for piece in (first, rest) if piece]
+    assert (await reply(OPENAI, sending(head(200, "content-encoding: gzip"), *sent, END)))[0] == Outcome("Hi")
+
+
+async def test_done_without_its_blank_line_ends_the_reply() -> None:
+    body = delta("Hi") + b"data: [DONE]\n"
+    came, _ = await reply(OPENAI, sending(head(), chunk(body), then="hold"), timeout=3)
+    assert came == Outcome("Hi")
+
+
 # Replies that end too early
 
 
@@ -516,6 +569,51 @@ async def test_a_web_page(wire: Wire, label: str) -> None:
     came, server = await reply(wire, sending(whole(200, page, f"content-type: {label}")))
     came.failed(ProviderError, "HTML page", "Sign in [hidden]", "Check the base URL")
     assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        whole(200, b"z" * 180 + b" " + KEY.encode()),
+        whole(200, b"z" + b" " * 1980 + KEY.encode()),
+        whole(200, b"data: " + b"z" * 180 + KEY.encode() + b"\n\n"),
+        whole(200, b"<html><title>" + b"z" * 180 + KEY.encode() + b"</title>"),
+        whole(200, b"", f"content-encoding: zz-{KEY}"),
+        whole(307, b"", f"location: http://{'z' * 50}.{KEY}/"),
+        whole(400, KEY[:9].encode() + b"\n" + KEY[9:].encode()),
+        whole(400, KEY.upper().encode()),
+    ],
+    ids=["text", "text far off", "event", "title", "encoding", "redirect", "two lines", "capitals"],
+)
+async def test_no_part_of_a_key_is_shown_where_words_are_cut(response: bytes) -> None:
+    came, _ = await reply(OPENAI, sending(response))
+    error = came.failed(ProviderError)
+    shown = f"{error} {error!r} {vars(error)}".lower()
+    assert not any(KEY[at : at + 6] in shown for at in range(len(KEY) - 5))
+
+
+@of(GPROCHAT)
+@pytest.mark.parametrize(
+    ("label", "body", "kind", "words"),
+    [
+        ("text/html; charset=utf-8", "<!-- cf --><html><title>Wait</title>", ProviderError, "an HTML page: 'Wait'"),
+        ("application/json", '{"code": 401, "message": "sign invalid"}', AuthenticationError, "(401): sign invalid"),
+        ("Application/JSON", f'{{"error": "no, {KEY}"}}', ProviderError, "no, [hidden]"),
+    ],
+)
+async def test_what_is_labelled_as_no_text(
+    wire: Wire, label: str, body: str, kind: type[ProviderError], words: str
+) -> None:
+    came, _ = await reply(wire, sending(whole(200, body.encode(), f"content-type: {label}")))
+    came.failed(kind, words)
+    assert came.text == ""
+
+
+@of(GPROCHAT)
+async def test_text_that_looks_like_a_page_is_text_if_it_is_called_so(wire: Wire) -> None:
+    page = "<!DOCTYPE html><title>as you asked</title>"
+    came, _ = await reply(wire, sending(whole(200, page.encode(), "content-type: text/plain; charset=utf-8")))
+    assert came == Outcome(page)
 
 
 @every_wire

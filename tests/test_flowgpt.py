@@ -159,6 +159,11 @@ def test_an_unknown_model_is_named_before_any_request() -> None:
         FlowGpt.create_async_generator("gogle-gemini", HELLO)
 
 
+def test_a_temperature_that_json_has_no_form_for_is_a_usage_problem() -> None:
+    with pytest.raises(UsageProblem, match="cannot be sent as JSON"):
+        FlowGpt.create_async_generator("", HELLO, temperature=float("nan"))
+
+
 def test_no_messages_is_a_usage_problem() -> None:
     with pytest.raises(UsageProblem, match="no message"):
         FlowGpt.create_async_generator("", [])

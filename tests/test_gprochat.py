@@ -69,6 +69,7 @@ def test_the_documented_signature() -> None:
     assert GPROChat.generate_signature(timestamp, "Test message") == signature(timestamp, "Test message", KEY)
     assert GPROChat.generate_signature(1, "Привет") == signature(1, "Привет", KEY)
     assert len(GPROChat.generate_signature(1, "half \ud83d")) == 64
+    assert isinstance(vars(GPROChat)["generate_signature"], staticmethod)
 
 
 async def test_the_headers_are_these_and_no_others(server: GPROChatServer) -> None:
@@ -135,6 +136,19 @@ async def test_a_subclass_may_have_a_key_of_its_own() -> None:
     assert GPROChat.api_endpoint == "https://gprochat.com/api/generate"
 
 
+async def test_a_subclass_may_sign_in_a_way_of_its_own() -> None:
+    class Ours(GPROChat):
+        @staticmethod
+        def generate_signature(timestamp: int, message: str) -> str:
+            return f"{timestamp} {message}"
+
+    async with GPROChatServer() as server:
+        with server.pointing(Ours), pytest.raises(ProviderError, match="signature is wrong"):
+            await anext(Ours.create_async_generator("", HELLO))
+    body = server.requests[0].body
+    assert body["sign"] == f"{body['time']} Hello"
+
+
 @pytest.mark.parametrize(
     ("messages", "prompt"),
     [
@@ -179,7 +193,7 @@ async def test_an_empty_reply_is_an_error(server: GPROChatServer) -> None:
 
 
 async def test_a_page_is_an_error(server: GPROChatServer) -> None:
-    server.reply(b"<!doctype html><title>This domain is for sale</title>")
+    server.reply(b"<!doctype html><title>This domain is for sale</title>", headers={"Content-Type": "text/html"})
     with pytest.raises(ProviderError, match="This domain is for sale"):
         await ask()
 

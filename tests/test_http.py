@@ -526,6 +526,13 @@ async def test_a_redirect_to_the_same_origin_is_followed_with_the_body(status: i
     assert server.asked[1].header("authorization") == f"Bearer {KEY}"
 
 
+async def test_a_redirect_is_followed_on_a_connection_of_its_own() -> None:
+    """Servers close one that was kept alive without saying so."""
+    async with RawServer(redirecting(307, "/v2"), good) as server:
+        assert await ask(server.url) == ["hello"]
+    assert [asked.connection for asked in server.asked] == [0, 1]
+
+
 async def test_five_redirects_are_followed_and_no_more() -> None:
     async with RawServer(*[redirecting(307, "/again")] * 5, good) as server:
         assert await ask(server.url) == ["hello"]
@@ -533,6 +540,7 @@ async def test_five_redirects_are_followed_and_no_more() -> None:
         error = await fail(server.url, ProviderError)
     assert len(server.asked) == 6
     assert error.status == 307
+    assert "answered 307: one redirect after the other" in str(error)
 
 
 async def test_another_origin_sees_nothing() -> None:
@@ -837,7 +845,7 @@ async def test_a_socks_proxy_that_is_down_is_tried_again() -> None:
         chunks, error = await outcome("http://api.acme.example", proxy=proxy)
     assert chunks == [Notice("could not connect, retrying in 1 s")] * 2
     assert isinstance(error, ConnectionFailed)
-    assert f"through the proxy 127.0.0.1:{port}" in str(error)
+    assert f"through the proxy 127.0.0.1:{port}) could not be reached: the proxy takes no connection." in str(error)
     assert "secret" not in str(error)
 
 

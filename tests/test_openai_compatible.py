@@ -74,6 +74,24 @@ def test_what_is_no_web_address_is_a_usage_problem(written: str) -> None:
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "written", ["not a url", "http://not a host/v1", "http://two..dots/v1", f"http://{'x' * 64}/v1"]
+)
+def test_what_is_no_hosts_name_is_no_web_address(written: str) -> None:
+    with pytest.raises(UsageProblem, match="no web address"):
+        OpenAICompatible(written)
+
+
+@pytest.mark.parametrize(
+    "key", ["sk-proj-0123456789abcdef", "gsk_0123456789abcdef0123", "0123456789AbCdEf0123456789AbCdEf"]
+)
+def test_a_key_in_the_place_of_the_address_is_refused_unseen(key: str) -> None:
+    with pytest.raises(UsageProblem, match="no web address") as caught:
+        OpenAICompatible(f" {key}\n")
+    assert key not in str(caught.value)
+    assert OpenAICompatible(f"http://{key}:8000/v1").name == f"{key}:8000"  # whoever means a server can say so
+
+
 def test_what_it_says_of_itself() -> None:
     provider = OpenAICompatible("http://127.0.0.1:1/v1", SECRET)
     assert provider.working

@@ -81,11 +81,31 @@ def test_the_documented_bases(provider: Any) -> None:
     )
 
 
+UNSENDABLE = [
+    [],
+    (),
+    "Hello",
+    ["Hello"],
+    [{"role": "user"}],
+    iter([{"role": "user", "content": "Hello"}]),
+    [{"role": "user", "content": None}],
+    [{"role": None, "content": "Hello"}, {"role": "user", "content": "Hello"}],
+    [{"role": "user", "content": [{"type": "text"}]}],
+]
+
+
 @everyone
-@pytest.mark.parametrize("messages", [[], (), "Hello", ["Hello"], [{"role": "user"}]])
+@pytest.mark.parametrize("messages", UNSENDABLE, ids=repr)
 def test_what_cannot_be_sent_is_a_usage_problem_at_once(provider: Any, messages: Any) -> None:
     with pytest.raises(UsageProblem):
         provider.create_async_generator(provider.default_model or "m", messages)
+
+
+@pytest.mark.parametrize("provider", [FlowGpt, GPROChat, EVERYONE["base_url"]])
+@pytest.mark.parametrize("timeout", ["5", -1, float("nan")])
+def test_a_timeout_that_is_none_is_a_usage_problem_at_once(provider: Any, timeout: Any) -> None:
+    with pytest.raises(UsageProblem, match="timeout"):
+        provider.create_async_generator(provider.default_model or "m", TALK, timeout=timeout)
 
 
 @dataclass

@@ -99,6 +99,10 @@ def test_a_service_without_a_model_says_how_to_name_one(known: Registry, words: 
         ("fst", "Did you mean fast"),
         ("zzzzzz", "No model or provider is called 'zzzzzz'. A service's model is written SERVICE/MODEL"),
         ("zzzzzz/m", "No provider or service is called 'zzzzzz'."),
+        ("/models/llama.gguf", "No model or provider is called '/models/llama.gguf'."),
+        ("/", "No model or provider is called '/'."),
+        ("long" * 100, "No model or provider is called 'longlong"),
+        ("long" * 100 + "/m", "No provider or service is called 'longlong"),
     ],
 )
 def test_an_unknown_model_names_the_nearest(known: Registry, written: str, said: str) -> None:
@@ -125,6 +129,12 @@ def test_a_provider_goes_by_its_own_name_or_its_classs(known: Registry) -> None:
     assert meant(known.resolve("m", "echoprovider")) == ("echo", "m")
     with pytest.raises(UnknownProvider):
         known.resolve("m", "OpenAICompatible")  # that is the class of all services
+
+
+@pytest.mark.parametrize("blank", [" ", "\t"])
+def test_a_blank_name_is_no_provider(known: Registry, blank: str) -> None:
+    with pytest.raises(UnknownProvider):
+        known.resolve("m", blank)
 
 
 def test_an_unknown_provider_names_the_nearest(known: Registry) -> None:
@@ -263,9 +273,12 @@ def test_an_alias_of_exactly_this_case_comes_first(known: Registry) -> None:
     assert known.resolve("A", aliases={"A": "ollama/upper", "a": "ollama/lower"}).model == "upper"
 
 
-def test_aliases_in_a_circle_come_to_an_end(known: Registry) -> None:
-    with pytest.raises(UnknownModel):
-        known.resolve("a", aliases={"a": "b", "b": "a"})
+@pytest.mark.parametrize("aliases", [{"a": "b", "b": "a"}, {"a": "A"}])
+def test_aliases_in_a_circle_come_to_an_end(known: Registry, aliases: dict[str, str]) -> None:
+    with pytest.raises(UnknownModel, match=r"The short name '[aA]' leads back to itself: .*`%chat alias") as caught:
+        known.resolve("a", aliases=aliases)
+    assert "Did you mean" not in str(caught.value)
+    assert meant(known.resolve("guide", aliases={"guide": "Guide"})) == ("guide", "guide")
 
 
 # Registering

@@ -237,6 +237,11 @@ def test_pointing_is_undone() -> None:
         with server.pointing(Heir):
             assert Heir.api_endpoint == server.url
         assert "api_endpoint" not in vars(Heir)
+        with server.pointing(heir := Heir()):  # its method is the class's, and reads the class's address
+            assert Heir.api_endpoint == heir.api_endpoint == server.url
+            assert asyncio.run(text(heir))
+        assert "api_endpoint" not in vars(Heir)
+        assert len(server.requests) == 1
     with OpenAIServer() as server, server.pointing(provider := OpenAICompatible("http://127.0.0.1:1/v1")):
         assert provider.api_endpoint == f"{server.url}/chat/completions"
     assert provider.api_endpoint == "http://127.0.0.1:1/v1/chat/completions"

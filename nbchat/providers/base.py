@@ -10,6 +10,7 @@ A provider turns (model, messages) into chunks. It is any class or instance with
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
 from contextvars import ContextVar
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from nbchat.errors import UnknownModel, UsageProblem, did_you_mean, shorten
-from nbchat.messages import Chunk, Messages, Notice
+from nbchat.messages import Chunk, Messages, Notice, clean
 
 SILENCE = 120.0
 """Seconds without a sign of life after which a reply is given up, unless `timeout` says otherwise."""
@@ -71,7 +72,7 @@ class AsyncGeneratorProvider(ABC):
     url: ClassVar[str] = ""
     """The service's page, for people."""
     api_endpoint: ClassVar[str] = ""
-    """Where requests go; tests and self-hosters point it elsewhere."""
+    """Where requests go; tests and self-hosters point the class elsewhere (an instance's own would not count)."""
     working: ClassVar[bool] = True
     """Whether the service was last known to answer. One that was not is used only when it is asked for."""
     supports_stream: ClassVar[bool] = True
@@ -117,7 +118,8 @@ class ProviderModelMixin:
         name = cls.model_aliases.get(model, model)
         if cls.models and name not in cls.models:
             near = did_you_mean(model, [*cls.models, *cls.model_aliases])
-            raise UnknownModel(f"{cls.__name__} has no model {model!r}.{near}")
+            listed = f"Its models: {shorten(', '.join(cls.models), 100)}."
+            raise UnknownModel(f"{cls.__name__} has no model {shorten(model, 60)!r}.{near} {listed}")
         return name
 
 
@@ -127,7 +129,8 @@ class Request:
 
     provider: str
     """Who is asked, as the user knows it."""
-    url: str
+    url: str = field(repr=False)
+    """Its query may hold a key."""
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     proxy: str | None = field(default=None, repr=False)
@@ -140,14 +143,52 @@ class Request:
     model: str = ""
 
 
+def encode(body: Mapping[str, Any]) -> bytes:
+    """The body of a request as JSON, whatever half characters its text holds.
+
+    Raises:
+        UsageProblem: If it holds what JSON has no form for.
+    """
+    try:
+        return clean(json.dumps(body, ensure_ascii=False, allow_nan=False)).encode()
+    except (TypeError, ValueError) as problem:
+        raise UsageProblem(f"The messages or options cannot be sent as JSON: {problem}.") from None
+
+
+def silence_limit(timeout: Any) -> float:
+    """The seconds of silence that the option `timeout` asks for; `SILENCE` for None and zero.
+
+    Raises:
+        UsageProblem: If it is no such number.
+    """
+    if timeout is None or timeout == 0:
+        return SILENCE
+    if not isinstance(timeout, int | float) or not timeout > 0:  # nan is not greater, either
+        raise UsageProblem(f"timeout is a number of seconds, such as 30, not {shorten(repr(timeout), 40)}.")
+    return timeout
+
+
 def require_messages(messages: Messages) -> None:
-    """Raise a `UsageProblem` for an empty list of messages, or one of something else."""
+    """Raise a `UsageProblem` for an empty list of messages, or for what is none."""
+    if not isinstance(messages, Sequence):
+        raise UsageProblem(f"messages is a list of messages, not a value of type {type(messages).__name__}.")
     if not messages:
         raise UsageProblem("There is no message to send: messages is an empty list.")
     for message in messages:
-        if not isinstance(message, Mapping) or not {"role", "content"} <= message.keys():
+        if not _is_message(message):
             shape = '{"role": "user", "content": "…"}'
             raise UsageProblem(f"A message looks like {shape}, not like {shorten(repr(message), 80)}.")
+
+
+def _is_message(value: object) -> bool:
+    if not isinstance(value, Mapping) or not isinstance(value.get("role"), str):
+        return False
+    content = value.get("content")
+    return isinstance(content, str) or (isinstance(content, list | tuple) and all(map(_is_part, content)))
+
+
+def _is_part(value: object) -> bool:
+    return isinstance(value, Mapping) and (value.get("type") != "text" or isinstance(value.get("text"), str))
 
 
 def provider_name(provider: Any) -> str:

@@ -19,6 +19,7 @@ from nbchat.providers.streams import (
     Surrogates,
     Thinking,
     WrongBody,
+    is_error,
     read_json,
 )
 
@@ -34,6 +35,8 @@ class ChatCompletions(LineDecoder):
         self._reasoning = Surrogates()
         self._thinking = Thinking()
         self._answered = False
+        self._has_text = False
+        self._repeated: Any = None
         self._usage: Usage | None = None
         self._finish = ""
 
@@ -44,14 +47,23 @@ class ChatCompletions(LineDecoder):
     def _line(self, line: str) -> Iterator[Chunk]:
         if self.opening.lstrip().startswith(("{", "[")):
             self._json.append(line)
+        elif line.startswith("data:") and line[5:].strip() == "[DONE]":  # its blank line may never come
+            yield from self._before_done()
         elif event := self._events.decode(line):
             yield from self._event(event)
+
+    def _before_done(self) -> Iterator[Chunk]:
+        if event := self._events.flush():
+            yield from self._event(event)
+        self.done = True
 
     def _end(self) -> Iterator[Chunk]:
         if self._json:
             yield from self._value(self._whole("\n".join(self._json)))
         elif not self.done:
             yield from self._last_event()
+        if not self._has_text:
+            yield from self._said(self._repeated)
         yield from self._rest_of_reasoning()
         yield from self._thinking.decode(self._content.flush())
         yield from self._thinking.flush()
@@ -91,9 +103,7 @@ class ChatCompletions(LineDecoder):
 
     def _event(self, event: Event) -> Iterator[Chunk]:
         data = event.data.strip()
-        if data == "[DONE]":
-            self.done = True
-        elif data and event.name != "ping" and not self.done:
+        if data and event.name != "ping":
             yield from self._data(event.name, data)
 
     def _data(self, name: str, data: str) -> Iterator[Chunk]:
@@ -113,7 +123,7 @@ class ChatCompletions(LineDecoder):
     def _value(self, value: Any, name: str = "") -> Iterator[Chunk]:
         if isinstance(value, list) and len(value) == 1:  # so Gemini wraps its errors
             value = value[0]
-        if name == "error" or _is_error(value):
+        if name == "error" or is_error(value):
             raise ErrorEvent((isinstance(value, dict) and value.get("error")) or value)
         if value is None:
             return
@@ -122,20 +132,30 @@ class ChatCompletions(LineDecoder):
         self._usage = _usage(value.get("usage")) or self._usage
         if choice := _first_choice(value.get("choices")):
             self._answered = True
-            reason = choice.get("finish_reason")
-            self._finish = reason if isinstance(reason, str) and reason else self._finish
-            # Perplexity sends a `message` that repeats everything so far beside each `delta`.
-            said = choice["delta"] if "delta" in choice else choice.get("message")
-            yield from self._said(said if isinstance(said, dict) else {})
+            yield from self._choice(choice)
 
-    def _said(self, said: dict[str, Any]) -> Iterator[Chunk]:
+    def _choice(self, choice: dict[str, Any]) -> Iterator[Chunk]:
+        reason = choice.get("finish_reason")
+        reason = reason if isinstance(reason, str) else ""
+        if reason or not self._finish:  # some finish with each piece; else what comes after the finish is no reply
+            yield from self._said(choice["delta"] if "delta" in choice else choice.get("message"))
+        # Perplexity's `message` repeats everything so far beside each `delta`; others leave the `delta` empty.
+        self._repeated = choice.get("message") or self._repeated
+        if choice.get("error") or reason == "error":
+            raise ErrorEvent(choice.get("error") or {})
+        self._finish = reason or self._finish
+
+    def _said(self, said: Any) -> Iterator[Chunk]:
+        if not isinstance(said, dict):
+            return
         yield from self._think(said.get("reasoning_content") or said.get("reasoning"))
         content = said.get("content")
-        for part in content if isinstance(content, list) else [content]:
+        for part in [*(content if isinstance(content, list) else [content]), said.get("refusal")]:
             if isinstance(part, dict):
                 yield from self._think(part.get("thinking"))
-                part = part.get("text")
+                part = part.get("text") or part.get("refusal")
             if isinstance(part, str) and part:
+                self._has_text = True
                 yield from self._rest_of_reasoning()
                 yield from self._thinking.decode(self._content.decode(part))
 
@@ -153,14 +173,6 @@ class ChatCompletions(LineDecoder):
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
-
-
-def _is_error(value: Any) -> bool:
-    """Whether a JSON value reports an error: by its `error`, or instead of choices in its own words."""
-    if not isinstance(value, dict):
-        return False
-    words = value.get("object") == "error" or value.get("detail") or value.get("message")
-    return bool(value.get("error") or ("choices" not in value and words))
 
 
 def _first_choice(choices: Any) -> dict[str, Any] | None:

@@ -56,7 +56,7 @@ def decompressor(encoding: str) -> Decompressor:
         return _Inflate(_ZLIB if name == "deflate" else _GZIP)
     if name == "br" and (library := _brotli()):
         return _Brotli(library)
-    raise Unreadable(f"sent a reply compressed as {name[:20]!r}, which cannot be read here")
+    raise Unreadable(f"sent a reply compressed as {name!r}, which cannot be read here")
 
 
 class _Plain:

@@ -12,7 +12,8 @@ import json
 import re
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
@@ -41,22 +42,36 @@ HIDDEN = "[hidden]"
 _SHORTEST_SECRET = 4
 """Shorter values are no secrets, and hiding them would take letters out of words."""
 
+_SHORTEST_START = 6
+"""Less of a secret, at the end of a text, says nothing."""
+
 _SECRET_LIKE = re.compile(
-    r"""\b(?: (?:sk|pk|rk|gsk|xai|hf|ghp|pplx|csk)[-_][\w*.…-]{4,}       # the usual marks of keys
+    r"""\b(?: (?:sk|pk|rk|gsk|xai|hf|ghp|pplx|csk)[-_]    # the usual marks of keys; in words there is no digit
+                (?=[\w.-]*(?:[0-9*…]|\.\.)|[\w-]{20})[\w*.…-]{4,}
             | AIza[\w-]{20,}
-            | (?:Bearer|Basic)\s+(?!(?:auth|token|key|scheme|realm)\w*\b)[\w.~+/*=-]{6,} )""",
+            | (?:Bearer|Basic)\s+(?=[\w.~+/-]*(?:[0-9*=]|(?-i:[a-z][A-Z]))|[\w-]{20})[\w.~+/*=-]{6,} )""",
     re.VERBOSE | re.IGNORECASE,
 )
 _LOGIN_IN_URL = re.compile(r"\b([a-z][a-z0-9+.-]*://)[^/\s@\"'<>]+@", re.IGNORECASE)
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """The text without the given secrets, without what looks like a key, and without logins in URLs."""
-    known = {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
+    """The text without the given secrets, without what looks like a key, and without logins in URLs.
+
+    A secret is found in capitals, broken over lines, with backslashes in it, and cut by the end of the text.
+    """
+    known = {form for secret in secrets for form in (secret, quote(secret, safe="")) if len(secret) >= _SHORTEST_SECRET}
     for secret in sorted(known, key=len, reverse=True):
-        for form in {secret, quote(secret, safe="")}:
-            text = text.replace(form, HIDDEN)
+        text = re.sub(r"[\s\\]*".join(map(re.escape, secret)), HIDDEN, text, flags=re.IGNORECASE)
+        text = _without_start(text, secret)
     return _SECRET_LIKE.sub(HIDDEN, _LOGIN_IN_URL.sub(rf"\1{HIDDEN}@", text))
+
+
+def _without_start(text: str, secret: str) -> str:
+    """The text without a part of the secret that its cut has left at its end."""
+    end, start = text[-len(secret) :].lower(), secret.lower()
+    length = next((size for size in range(len(end), _SHORTEST_START - 1, -1) if end.endswith(start[:size])), 0)
+    return text[: len(text) - length] + HIDDEN if length else text
 
 
 @dataclass(frozen=True)
@@ -84,6 +99,8 @@ def read_words(payload: Any) -> Words:
     nested = next((payload[key] for key in ("error", "detail", "errors") if payload.get(key)), None)
     inner = read_words(nested)
     own = _first(payload, "message", "msg", "error_description", "title")
+    if own and isinstance(place := payload.get("loc"), list):  # FastAPI: ["body", "seed"]
+        own += f" ({'.'.join(map(str, place))})"
     if own and isinstance(nested, str):  # {"error": "a_code", "message": "The words"}
         inner = Words(own, nested)
     return Words(
@@ -99,16 +116,20 @@ def _first(payload: dict[str, Any], *keys: str) -> str:
     return next((word for word in words if word not in ("", "None")), "")
 
 
+_PAGE = "web page"
+
+
 def read_body(body: bytes) -> Words:
     """The words in the body of an error: JSON, a page (its title) or plain text."""
     text = body.decode("utf-8", "replace").removeprefix("\ufeff").strip()
-    try:
-        return read_words(json.loads(text))
-    except (ValueError, RecursionError):  # no JSON, or none that can be read
-        pass
+    with suppress(ValueError, RecursionError):  # no JSON, or none that can be read
+        payload = json.loads(text)
+        words = read_words(payload)
+        has_some = any(payload.values()) if isinstance(payload, dict) else payload
+        return words if words.message or not has_some else replace(words, message=clean(text))
     if text.startswith("<"):
         title = Page.title(text)
-        return Words(f"a web page titled {title!r}" if title else "a web page")
+        return Words(f"a web page titled {title!r}" if title else "a web page", type=_PAGE)
     return Words(text)
 
 
@@ -165,6 +186,8 @@ _VAGUE = frozenset((None, 400, 404, 413, 422, 500))
 def kind_of(status: int | None, words: Words) -> type[ProviderError]:
     """Which error the server's status (None inside a body that began well) and its words mean."""
     said = {words.code, words.type}
+    if status == 403 and words.type == _PAGE:  # a gateway's: the service itself would have sent JSON
+        return ProviderError
     for rule in RULES:
         if status in rule.statuses:
             return rule.error
@@ -199,13 +222,17 @@ def retry_reason(error: ProviderError, words: Words) -> str:
     return RETRIED.get(error.status or 0, "")
 
 
+_DAY = 86_400.0
+_YEAR = 365 * _DAY
+
+
 def seconds_to_wait(retry_after: str | None) -> float | None:
-    """What a `Retry-After` header asks for: seconds, or the time left until an HTTP date."""
+    """What a `Retry-After` header asks for: seconds, or the time left until an HTTP date; at most a year."""
     text = (retry_after or "").strip()
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", text):
-        return float(text)
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+        return min(float(text), _YEAR)
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+        return min(max(0.0, parsedate_to_datetime(text).timestamp() - time.time()), _YEAR)
     except (ValueError, OverflowError):  # no date, or none that a clock can show
         return None
 
@@ -214,6 +241,8 @@ def in_words(seconds: float) -> str:
     """When to come back, as a user reads it."""
     if seconds <= 90:
         return f"in {max(1, round(seconds))} s"
+    if seconds > 2 * _DAY:
+        return f"in {round(seconds / _DAY)} days"
     at = time.strftime("%H:%M" if seconds < 72_000 else "%d %b, %H:%M", time.localtime(time.time() + seconds))
     return f"in {round(seconds / 60)} min, at {at}" if seconds < 7200 else f"in {round(seconds / 3600)} h, at {at}"
 
@@ -241,7 +270,12 @@ class Failures:
         if self._proxy:
             host += f" through the proxy {shorten(authority(self._proxy, with_port=True), 40)}"
         name = self._request.provider
-        return f"{shorten(name, 24)} ({host})" if name and not host.startswith(name) else host
+        return host if self._is_nameless else f"{shorten(name, 24)} ({host})"
+
+    @property
+    def _is_nameless(self) -> bool:
+        """Whether it is a server that has no name but its host's."""
+        return authority(self._request.url, with_port=True).startswith(self._request.provider)
 
     def _error(
         self, kind: type[ProviderError], what: str, advice: str = "", *, with_port: bool = False, **facts: Any
@@ -251,9 +285,7 @@ class Failures:
     def status(self, status: int, body: bytes, headers: Mapping[str, str]) -> tuple[ProviderError, str]:
         """The error for an answer with this status, and what to tell the user while it is tried again, if it is."""
         if 300 <= status < 400:
-            target = shorten(authority(headers.get("location", "")), 60) or "another page"
-            what = f"answered {status}: a redirect to {target}, which is not followed"
-            return self._error(ProviderError, what, "Check the base URL.", status=status), ""
+            return self._redirect(status, headers.get("location", "")), ""
         words = read_body(body)
         said = redact(words.message, self._secrets)[:LONGEST_WORDS]
         kind = kind_of(status, words)
@@ -262,6 +294,18 @@ class Failures:
         what = f"answered {status}: {said or _phrase(status)}"
         error = self._error(kind, what, advice, status=status, retry_after=wait, said=said)
         return error, retry_reason(error, words)
+
+    def _redirect(self, status: int, location: str) -> ProviderError:
+        what = f"answered {status}: {_phrase(status)}"
+        if location and status != 304:
+            target = shorten(redact(authority(location), self._secrets), 60) or "another page"
+            what = f"answered {status}: a redirect to {target}, which is not followed"
+        return self._error(ProviderError, what, "Check the base URL.", status=status)
+
+    def circle(self, status: int) -> ProviderError:
+        """The error for redirects that have been followed, and go on."""
+        what = f"answered {status}: one redirect after the other"
+        return self._error(ProviderError, what, "Check the base URL.", status=status)
 
     def proxy_status(self, status: int) -> tuple[ProviderError, str]:
         """The same, for a proxy that answered this instead of making a connection."""
@@ -283,20 +327,22 @@ class Failures:
     def _advice(self, kind: type[ProviderError], status: int | None, words: Words, wait: float | None) -> str:
         key = shorten(self._request.key_variable, 40)
         if kind is AuthenticationError:
-            return f"Set {key} to a key that may do this." if key else "It may need a key, or another one."
+            return f"Set {key} to a key that may do this." if key else "If it takes keys, give one that may do this."
+        if status == 403 and words.type == _PAGE:
+            return "Something in front of the service refused this: check the network, the proxy or the VPN."
         if kind is RateLimitError and {words.code, words.type} & _USED_UP:
             return "Check the plan and the billing of the account."
         if wait:
             return f"Come back {in_words(wait)}."
         if kind is ModelNotFoundError:
-            return "Choose another model: `%chat models` lists them."
+            return "Choose another model." if self._is_nameless else "Choose another model: `%chat models` lists some."
         if kind is ContextLengthError:
             return _LESS
         return _ADVICE.get(status or 0, "Try again later." if kind is RateLimitError or status in RETRIED else "")
 
     def wrong_body(self, problem: WrongBody, begun: bool) -> ProviderError:
         """A body that is no reply in the provider's format; `begun` if it began like one."""
-        said = redact(problem.excerpt, self._secrets)
+        said = shorten(redact(problem.excerpt, self._secrets), 200)
         what = f"{problem.reason}: {said!r}" if said else problem.reason
         return self._error(ProviderError, what, "" if begun else "Check the base URL.", said=said)
 

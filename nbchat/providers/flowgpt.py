@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import secrets
 import string
 import time
@@ -12,14 +11,15 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
-from nbchat.messages import Chunk, Messages, clean, text_of
+from nbchat.messages import Chunk, Messages, text_of
 from nbchat.providers.base import (
-    SILENCE,
     AsyncGeneratorProvider,
     AsyncResult,
     ProviderModelMixin,
     Request,
+    encode,
     require_messages,
+    silence_limit,
 )
 from nbchat.providers.streams import CutOff, ErrorEvent, LineDecoder, Surrogates, WrongBody, read_json
 
@@ -79,13 +79,13 @@ class FlowGpt(AsyncGeneratorProvider, ProviderModelMixin):
             **kwargs: `timeout`, in seconds of silence; others are passed over.
 
         Raises:
-            UsageProblem: Before any request, if there is no message or no such model.
+            UsageProblem: Before any request, if the model, the messages or the options cannot be sent.
             ProviderError: While iterating, if the service fails.
         """
         require_messages(messages)
         model = cls.get_model(model)
         body = _body(model, messages, 0.7 if temperature is None else temperature)
-        prepare = partial(_request, cls, model, body, proxy, kwargs.get("timeout") or SILENCE)
+        prepare = partial(_request, cls, model, body, proxy, silence_limit(kwargs.get("timeout")))
         from nbchat.providers.http import stream  # here, since it brings aiohttp
 
         return AsyncResult(stream(prepare, EventLines))
@@ -110,7 +110,7 @@ def _body(model: str, messages: Messages, temperature: float) -> bytes:
         "generateImage": False,
         "generateAudio": False,
     }
-    return clean(json.dumps(body, ensure_ascii=False)).encode()
+    return encode(body)
 
 
 def _request(provider: type[FlowGpt], model: str, body: bytes, proxy: str | None, timeout: float) -> Request:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
 from functools import partial
@@ -12,14 +11,15 @@ from typing import Any, ClassVar
 from nbchat.errors import UsageProblem
 from nbchat.messages import Messages, clean, text_of
 from nbchat.providers.base import (
-    SILENCE,
     AsyncGeneratorProvider,
     AsyncResult,
     ProviderModelMixin,
     Request,
+    encode,
     require_messages,
+    silence_limit,
 )
-from nbchat.providers.streams import RawText
+from nbchat.providers.plaintext import RawText
 
 KEY_VARIABLE = "NBCHAT_GPROCHAT_KEY"
 PUBLIC_KEY = "2BC120D4-BB36-1B60-26DE-DB630472A3D8"
@@ -43,11 +43,13 @@ class GPROChat(AsyncGeneratorProvider, ProviderModelMixin):
     def generate_signature(timestamp: int, message: str) -> str:
         """The signature of a request: SHA-256, in hex, of `{timestamp}:{message}:{key}`.
 
+        The key is that of `GPROChat`; the requests of a subclass with a `secret_key` of its own are signed with that.
+
         Args:
             timestamp: When, in milliseconds; the request must carry the same.
             message: The prompt as it is sent.
         """
-        return _signature(timestamp, message, _key(GPROChat))
+        return _signature(timestamp, message, GPROChat)
 
     @classmethod
     def create_async_generator(
@@ -62,11 +64,11 @@ class GPROChat(AsyncGeneratorProvider, ProviderModelMixin):
             **kwargs: `timeout`, in seconds of silence; others are passed over.
 
         Raises:
-            UsageProblem: Before any request, if there is no message.
+            UsageProblem: Before any request, if the messages or the options cannot be sent.
             ProviderError: While iterating, if the service fails.
         """
         prompt = fold(messages)
-        prepare = partial(_request, cls, cls.get_model(model), prompt, proxy, kwargs.get("timeout") or SILENCE)
+        prepare = partial(_request, cls, cls.get_model(model), prompt, proxy, silence_limit(kwargs.get("timeout")))
         from nbchat.providers.http import stream  # here, since it brings aiohttp
 
         return AsyncResult(stream(prepare, RawText))
@@ -89,12 +91,11 @@ def fold(messages: Messages) -> str:
 def _request(provider: type[GPROChat], model: str, prompt: str, proxy: str | None, timeout: float) -> Request:
     """A request signed now, as its time stamp grows old."""
     now = int(time.time() * 1000)
-    key = _key(provider)
     body = {
         "messages": [{"role": "user", "parts": [{"text": prompt}]}],
         "time": now,
         "pass": None,
-        "sign": _signature(now, prompt, key),
+        "sign": _sign(provider, now, prompt),
     }
     return Request(
         provider=provider.__name__,
@@ -107,17 +108,23 @@ def _request(provider: type[GPROChat], model: str, prompt: str, proxy: str | Non
             "Chrome/129.0.0.0 Safari/537.36",
             "content-type": "text/plain;charset=UTF-8",
         },
-        body=json.dumps(body, ensure_ascii=False).encode(),
+        body=encode(body),
         proxy=proxy,
         timeout=timeout,
-        secrets=(key,),
+        secrets=(_key(provider),),
         model=model,
     )
 
 
+def _sign(provider: type[GPROChat], timestamp: int, prompt: str) -> str:
+    if provider.generate_signature is not GPROChat.generate_signature:  # a subclass has its own way
+        return provider.generate_signature(timestamp, prompt)
+    return _signature(timestamp, prompt, provider)
+
+
+def _signature(timestamp: int, prompt: str, provider: type[GPROChat]) -> str:
+    return hashlib.sha256(f"{timestamp}:{clean(prompt)}:{_key(provider)}".encode()).hexdigest()
+
+
 def _key(provider: type[GPROChat]) -> str:
     return provider.secret_key or os.environ.get(KEY_VARIABLE) or PUBLIC_KEY
-
-
-def _signature(timestamp: int, message: str, key: str) -> str:
-    return hashlib.sha256(f"{timestamp}:{clean(message)}:{key}".encode()).hexdigest()

@@ -156,22 +156,31 @@ class _Reading:
         self.answer = answer
         self.is_over = False
         self._decoder = decoder
+        self._decoder.media_type = answer.media_type
         self._patience = patience
+        self._afterword = Patience(_AFTERWORD)
 
     async def more(self) -> Iterator[Chunk]:
         """The chunks in what comes next, to be run to their end before this is asked again."""
-        if not self._decoder.complete:
-            return self._decoded(await self.answer.read(self._patience))
         try:
-            return self._decoded(await self.answer.read(Patience(_AFTERWORD)))
-        except Silent:  # a server that sends no end; nothing is missing
-            self.is_over = True
-            return self._decoder.flush()
+            data = await self.answer.read(self._afterword if self._decoder.complete else self._patience)
+        except (Silent, _Broken):
+            if not self._decoder.complete:
+                raise
+            data = b""  # whatever the end looks like: nothing is missing
+        return self._decoded(data)
 
     def _decoded(self, data: bytes) -> Iterator[Chunk]:
         signs = self._decoder.signs
-        for piece in self.answer.decompressed(data):
-            yield from self._decoder.decode(piece)
+        try:
+            for piece in self.answer.decompressed(data):
+                for chunk in self._decoder.decode(piece):
+                    self._afterword.renew()  # what came before was not the end
+                    yield chunk
+        except Unreadable:
+            if not self._decoder.complete:
+                raise
+            data = b""
         if self._decoder.signs > signs:
             self._patience.renew()
         if not data or self._decoder.done:
@@ -183,17 +192,17 @@ async def _answered(opened: AsyncExitStack, request: Request, route: Route, pati
     """A good answer to the request; redirects to the same origin have been followed."""
     url = request.url
     session = await route.session(opened, fresh)
-    for followed in range(REDIRECTS + 1):
+    for _ in range(REDIRECTS + 1):
         answer = await _post(session, request, url, route, patience)
         opened.callback(answer.drop)
         if 200 <= answer.status < 300:
-            break
+            return answer
         target = redirected(url, answer.headers.get("location", ""))
-        if answer.status not in (307, 308) or not target or followed == REDIRECTS:
+        if answer.status not in (307, 308) or not target:
             raise _Failed(*route.failures.status(answer.status, await answer.excerpt(), answer.headers))
-        answer.drop()
+        answer.drop(keep=False)  # it may be closed without a word, and then be used for the next request
         url = target
-    return answer
+    raise _Failed(route.failures.circle(answer.status))
 
 
 async def _post(
@@ -265,6 +274,7 @@ class _Answer:
     def __init__(self, response: aiohttp.ClientResponse, body: _Body) -> None:
         self.status = response.status
         self.headers = response.headers
+        self.media_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         self._response = response
         self._content = response.content
         self._body = body
@@ -328,9 +338,9 @@ class _Answer:
             while shared_loop.get() and await self.read(patience):
                 pass
 
-    def drop(self) -> None:
-        """End the request; its connection is kept if both sides have said all that they had to."""
-        if not (self._content.is_eof() and self._body.sent):
+    def drop(self, keep: bool = True) -> None:
+        """End the request; its connection is kept, if at all, once both sides have said all that they had to."""
+        if not (keep and self._content.is_eof() and self._body.sent):
             self._body.drop()
         self._response.close()
 

@@ -6,7 +6,7 @@ by `nbchat.providers.completions`.
 
 from __future__ import annotations
 
-import json
+import re
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
@@ -16,14 +16,17 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
 
 from nbchat.errors import AuthenticationError, ProviderError, UnknownProvider, UsageProblem, did_you_mean
-from nbchat.messages import Chunk, Messages, Notice, clean
-from nbchat.providers.base import SILENCE, AsyncResult, Request, require_messages
+from nbchat.messages import Chunk, Messages, Notice
+from nbchat.providers.base import AsyncResult, Request, encode, require_messages, silence_limit
 from nbchat.providers.completions import ChatCompletions
 from nbchat.providers.services import SERVICES, Service
 
 __all__ = ["SERVICES", "OpenAICompatible", "Service"]
 
 _CHAT = "/chat/completions"
+
+_KEY_LIKE = re.compile(r"[\w-]{20,}")
+"""One long word: rather a key in the wrong place than a server's name, and not to be shown or looked up."""
 
 
 class OpenAICompatible:
@@ -122,9 +125,9 @@ class OpenAICompatible:
             provider=self.name,
             url=self.api_endpoint,
             headers={**self._headers(), "Content-Type": "application/json"},
-            body=_encode(body),
+            body=encode(body),
             proxy=proxy,
-            timeout=timeout or SILENCE,
+            timeout=silence_limit(timeout),
             secrets=self._secrets(),
             key_variable=self.service.key_variable,
             model=body["model"],
@@ -192,13 +195,18 @@ def _parse(base_url: str) -> SplitResult:
         if "://" not in address:
             address = ("http://" if _is_near(urlsplit(f"//{address}").hostname or "") else "https://") + address
         parts = urlsplit(address)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # a port that is no number, half an IPv6 address
+        usable = parts.scheme in ("http", "https") and parts.port != 0 and _is_host(parts.hostname or "")
+    except ValueError:  # a port that is no number, half an IPv6 address, a name too long for one
         usable = False
-    if not usable:  # not quoted: it may hold a password, or be a key in the wrong place
+    if not usable or _KEY_LIKE.fullmatch(base_url.strip()):
+        # Not quoted: it may hold a password, or be a key in the wrong place.
         raise UsageProblem("base_url is no web address: it looks like http://127.0.0.1:8080/v1.")
     path = parts.path.rstrip("/").removesuffix(_CHAT).rstrip("/")
     return parts._replace(path=path, fragment="")
+
+
+def _is_host(name: str) -> bool:
+    return bool(name.encode("idna")) and not re.search(r"\s", name)
 
 
 def _is_near(host: str) -> bool:
@@ -212,13 +220,6 @@ def _is_near(host: str) -> bool:
 
 def _basic(login: str) -> str:
     return b64encode(unquote(login).encode()).decode()
-
-
-def _encode(body: dict[str, Any]) -> bytes:
-    try:
-        return clean(json.dumps(body, ensure_ascii=False, allow_nan=False)).encode()
-    except (TypeError, ValueError) as problem:
-        raise UsageProblem(f"The messages or options cannot be sent as JSON: {problem}.") from None
 
 
 def _model_names(answer: Any) -> list[str] | None:
@@ -248,7 +249,7 @@ class _Asking(AsyncGenerator[Chunk, None]):
     def _ask(self) -> AsyncGenerator[Chunk, None]:
         from nbchat.providers.http import stream  # here, since it brings aiohttp
 
-        return stream(partial(replace, self._request, body=_encode(self._body)), ChatCompletions)
+        return stream(partial(replace, self._request, body=encode(self._body)), ChatCompletions)
 
     async def asend(self, value: None) -> Chunk:
         while True:

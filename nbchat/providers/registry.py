@@ -215,6 +215,8 @@ class Registry:
 
     def _get(self, name: str) -> _Named | None:
         """The provider of that name, else the one whose class is called so."""
+        if not name:  # as in "/models/x.gguf": a service's class, which has no name here, must not be meant
+            return None
         folded = name.casefold()
         everyone = list(self._all())
         by_name = (named for named in everyone if named.name.casefold() == folded)
@@ -225,7 +227,7 @@ class Registry:
         if named := self._get(name.strip()):
             return named
         near = did_you_mean(name, self.known_providers())
-        raise UnknownProvider(f"No provider or service is called {name!r}.{near} {_LISTED}")
+        raise UnknownProvider(f"No provider or service is called {_quoted(name)}.{near} {_LISTED}")
 
     def _by_model(self, wanted: str, aliases: Mapping[str, str]) -> tuple[_Named, str]:
         """Whom a word means that was written as the model, and the model that is left of it."""
@@ -244,12 +246,15 @@ class Registry:
         )
 
     def _nothing_called(self, wanted: str, aliases: Mapping[str, str]) -> str:
+        if wanted.casefold() in _meanings(aliases):  # it is still one after all that it stands for
+            again = "give it another meaning with `%chat alias NAME=MODEL`."
+            return f"The short name {_quoted(wanted)} leads back to itself: {again}"
         head, slash, _ = wanted.partition("/")
-        if slash:
-            what = f"No provider or service is called {head!r}.{did_you_mean(head, self.known_providers())}"
+        if head and slash:
+            what = f"No provider or service is called {_quoted(head)}.{did_you_mean(head, self.known_providers())}"
         else:
             known = [*self.known_models(aliases), *self.known_providers()]
-            what = f"No model or provider is called {wanted!r}.{did_you_mean(wanted, known)}"
+            what = f"No model or provider is called {_quoted(wanted)}.{did_you_mean(wanted, known)}"
         return f"{what} A service's model is written SERVICE/MODEL; {_LISTED}"
 
     def _at_address(self, base_url: str, provider: str | Provider | None, api_key: str | None) -> _Named:
@@ -366,12 +371,21 @@ def _spelled(provider: Any, model: str) -> str:
 
 def _unaliased(model: str, aliases: Mapping[str, str]) -> str:
     """What an alias stands for, also where it stands for another alias; any other model as it is."""
-    folded = {name.casefold(): meaning for name, meaning in aliases.items()}
+    folded = _meanings(aliases)
     seen: set[str] = set()
     while (key := model.casefold()) in folded and key not in seen:
         seen.add(key)
         model = aliases.get(model, folded[key])
     return model
+
+
+def _meanings(aliases: Mapping[str, str]) -> dict[str, str]:
+    return {name.casefold(): meaning for name, meaning in aliases.items()}
+
+
+def _quoted(name: str) -> str:
+    """A name that somebody typed, cut short enough for a message."""
+    return repr(shorten(name, 60))
 
 
 async def _listing(provider: OpenAICompatible, within: float) -> list[str] | None:

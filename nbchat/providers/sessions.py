@@ -31,7 +31,7 @@ class ProxyFailed(Exception):
     """A SOCKS proxy made no connection.
 
     Attributes:
-        reason: Why, in its own words.
+        reason: Why; what a proxy refuses, in the library's words.
         down: Whether there is no such proxy at all.
     """
 
@@ -151,4 +151,5 @@ class _BehindSocks:
         await self._session.close()
         socks = self._socks
         if isinstance(problem, socks.ProxyError | socks.ProxyConnectionError | socks.ProxyTimeoutError):
-            raise ProxyFailed(str(problem), down=isinstance(problem, socks.ProxyConnectionError)) from None
+            down = isinstance(problem, socks.ProxyConnectionError)
+            raise ProxyFailed("the proxy takes no connection" if down else str(problem), down=down) from None

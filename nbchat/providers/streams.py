@@ -20,7 +20,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
-from nbchat.errors import shorten
 from nbchat.messages import Chunk, Reasoning, clean
 
 LONGEST_LINE = 100_000_000
@@ -31,6 +30,9 @@ _LONGEST_HEAD = 20_000
 
 _LONGEST_BLANK = 200
 """White space that may stand before a `<think>`."""
+
+_LONGEST_EXCERPT = 2000
+"""Characters that are kept of a body that is no reply: more than is shown, so that secrets are still whole."""
 
 
 class ErrorEvent(Exception):
@@ -58,13 +60,13 @@ class WrongBody(Exception):
 
     Attributes:
         reason: What came instead, as the rest of a sentence ("answered with an HTML page").
-        excerpt: Its start, or a page's title; may be empty.
+        excerpt: Its start, or a page's title, as the server sent it; may be empty.
     """
 
     def __init__(self, reason: str, excerpt: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
-        self.excerpt = shorten(clean(excerpt), 200)
+        self.excerpt = clean(excerpt[:_LONGEST_EXCERPT])
 
 
 class Decoder(Protocol):
@@ -73,6 +75,9 @@ class Decoder(Protocol):
     `decode` and `flush` are iterators, to be run to their end: what they raise comes after the chunks
     that stand before it in the body.
     """
+
+    media_type: str
+    """What the server calls the body, without parameters; empty if it does not say."""
 
     @property
     def signs(self) -> int:
@@ -151,7 +156,7 @@ class Lines:
 
     def _hold(self, text: str) -> None:
         if self._half.tell() + len(text) > LONGEST_LINE:
-            raise WrongBody("sent a line without end", self._half.getvalue()[:1000] or text[:1000])
+            raise WrongBody("sent a line without end", self._half.getvalue() or text)
         self._half.write(text)
 
     def _take(self) -> str:
@@ -300,6 +305,8 @@ class LineDecoder(ABC):
     An HTML page is recognised by its first character, which no such format begins with.
     """
 
+    media_type = ""
+
     def __init__(self) -> None:
         self.done = False
         self.opening = ""
@@ -339,7 +346,7 @@ class LineDecoder(ABC):
 
     def _any_line(self, line: str) -> Iterator[Chunk]:
         if not self.opening and line.strip():
-            self.opening = line[:1000]
+            self.opening = line[:_LONGEST_EXCERPT]
             if line.lstrip().startswith("<"):
                 self._page = Page()
         if self._page:
@@ -356,55 +363,6 @@ class LineDecoder(ABC):
         """What is left when there are no more lines; raises if the reply is not whole."""
 
 
-class RawText:
-    """Decoder of a body that is the reply's text and nothing else.
-
-    Only a body that begins like an HTML document is taken for a page in place of a reply.
-    """
-
-    _HTML = ("<!doctype html", "<html")
-
-    def __init__(self) -> None:
-        self.signs = 0
-        self.done = self.complete = False
-        self._text = Text()
-        self._head: str | None = ""  # held back until it is clear what it is
-        self._page: Page | None = None
-
-    def decode(self, data: bytes) -> Iterator[Chunk]:
-        return self._read(self._text.decode(data))
-
-    def flush(self) -> Iterator[Chunk]:
-        yield from self._read(self._text.flush())
-        if self._page:
-            self._page.flush()
-        if self._head is None:
-            return
-        if not self._head.strip():
-            raise WrongBody("sent an empty reply")
-        yield self._head
-
-    def _read(self, text: str) -> Iterator[Chunk]:
-        self.signs += len(text)
-        if self._page:
-            self._page.decode(text)
-        elif self._head is not None:
-            yield from self._begin(self._head + text)
-        elif text:
-            yield text
-
-    def _begin(self, head: str) -> Iterator[Chunk]:
-        start = head.lstrip().lower()
-        if start.startswith(self._HTML):
-            self._page = Page()
-            self._page.decode(head)
-        elif len(head) < _LONGEST_BLANK and any(mark.startswith(start) for mark in self._HTML):
-            self._head = head
-        else:
-            self._head = None
-            yield head
-
-
 def read_json(text: str) -> Any:
     """The JSON value in the text.
 
@@ -415,3 +373,11 @@ def read_json(text: str) -> Any:
         return json.loads(text)
     except RecursionError:
         raise ValueError("nested too deep") from None
+
+
+def is_error(value: Any) -> bool:
+    """Whether a JSON value reports an error: by its `error`, or instead of choices in its own words."""
+    if not isinstance(value, dict):
+        return False
+    words = value.get("object") == "error" or value.get("detail") or value.get("message")
+    return bool(value.get("error") or ("choices" not in value and words))

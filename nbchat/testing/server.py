@@ -105,17 +105,23 @@ class LoopbackServer(ABC):
 
     @contextlib.contextmanager
     def pointing(self: Server, provider: Any) -> Iterator[Server]:
-        """Point a provider at this server for a while. To leave it there, set its `api_endpoint`."""
-        inherited = "api_endpoint" not in vars(provider)
-        before = provider.api_endpoint
-        provider.api_endpoint = self.endpoint
+        """Point a provider at this server for a while. To leave it there, set its `api_endpoint`.
+
+        Args:
+            provider: A class, or an instance; one whose `create_async_generator` is a class method reads the
+                class's address, so that it is the class that is pointed.
+        """
+        reader = getattr(provider.create_async_generator, "__self__", provider)
+        inherited = "api_endpoint" not in vars(reader)
+        before = reader.api_endpoint
+        reader.api_endpoint = self.endpoint
         try:
             yield self
         finally:
             if inherited:
-                del provider.api_endpoint
+                del reader.api_endpoint
             else:
-                provider.api_endpoint = before
+                reader.api_endpoint = before
 
     def start(self: Server) -> Server:
         """Start on a thread of its own."""
