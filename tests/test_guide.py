@@ -66,6 +66,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         ("change the temperature", "options", "Change the temperature"),
         ("make replies shorter", "options", "Limit how long"),
         ("how do I save the answer into a variable?", "options", "Keep a reply"),
+        ("How do I include a variable in the prompt?", "start", "Put or insert the value"),
+        ("How do I use a Python variable in a prompt?", "start", "Put or insert the value"),
         ("What options does %%chat have?", "options", "All options"),
         ("list all commands", "commands", "All commands"),
         ("which version is this", "commands", "Which version"),
