@@ -73,9 +73,11 @@ def _show(reply: Reply) -> None:
 
     try:
         display.show_live(reply)
-    except (NbchatError, KeyboardInterrupt):  # what a formatter raises, IPython would follow with the reply's repr
+    except NbchatError as error:
+        # What a formatter raises IPython only prints, and the reply's repr after it; but the cell has failed.
         shell: Any = _notebook.shell()
         shell.showtraceback()
+        shell.displayhook.exec_result.error_in_exec = error
 
 
 def _let_replies_show_themselves(shell: InteractiveShell | None) -> None:

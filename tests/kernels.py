@@ -113,6 +113,10 @@ class Kernel:
         self._client.shell_channel.send(message)
         return message["header"]["msg_id"]
 
+    def published(self, *kinds: str) -> list[Message]:
+        """The contents of the messages of these kinds, whichever cell they came under."""
+        return [content for execution in self._executions.values() for content in execution.contents(*kinds)]
+
     def reply_to(self, request: str) -> Message:
         """The content of the reply to what was sent."""
         while True:

@@ -202,7 +202,8 @@ def test_a_reply_as_the_last_expression_goes_on_after_the_cell(ready: Kernel) ->
     assert cell.data[-1]["text/plain"] != "**one**\n\ntwo"
     ready.run("%%capture out\nimport time; time.sleep(0.3)")  # another cell's capture must not take the frames
     for _ in range(100):  # older kernels publish it under whichever cell runs then; pages go by the display's id
-        frames = [*ready.run("time.sleep(0.05)").contents("update_display_data"), *cell.contents("update_display_data")]
+        ready.run("time.sleep(0.05)")
+        frames = ready.published("update_display_data")
         if any(frame["data"]["text/plain"] == "**one**\n\ntwo" for frame in frames):
             break
     else:
@@ -213,6 +214,26 @@ def test_a_reply_as_the_last_expression_goes_on_after_the_cell(ready: Kernel) ->
 
 def test_a_reply_as_the_last_expression_waits_where_nobody_would_see_it(ready: Kernel) -> None:
     assert ready.run("chat.send('x', model='steps')").data[-1]["text/plain"] == "**one**\n\ntwo"
+
+
+def test_a_reply_that_fails_as_the_last_expression_fails_its_cell(ready: Kernel) -> None:
+    ready.run("server.reply('half', ConnectionError())")
+    ran = ready.run("chat.send('x', base_url=server.url, model='loopback')", check=False)
+    assert ran.error == "ReplyCutOff"
+    assert ran.reply is not None
+    assert ran.reply["status"] == "error"
+
+
+def test_a_reply_that_fails_after_its_cell_has_ended_says_so_in_its_display(ready: Kernel) -> None:
+    ready.run("gate = Gate(); server.reply('half', gate, ConnectionError())")
+    ready.run("chat.send('x', base_url=server.url, model='loopback')", cell_id="a")
+    ready.run("gate.open(); import time")
+    for _ in range(100):
+        ready.run("time.sleep(0.05)")
+        if any("ReplyCutOff: " in frame["data"]["text/html"] for frame in ready.published("update_display_data")):
+            break
+    else:
+        pytest.fail("the display does not say what failed")
 
 
 # Loops

@@ -268,6 +268,19 @@ def test_a_reply_as_the_last_expression_shows_itself(chat: Any, capsys: pytest.C
     assert re.fullmatch(r"(Out\[\d\]: )?hello\n", capsys.readouterr().out)
 
 
+def test_a_reply_that_fails_as_the_last_expression_fails_its_cell(
+    chat: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nbchat.register(ScriptedProvider(["half", ProviderError("answered 500", provider="broken")], name="broken"))
+    try:
+        with pytest.raises(ProviderError):
+            chat.run_cell("import nbchat\nnbchat.current().send('hello', model='broken')")
+    finally:
+        unregister("broken")
+    shown = capsys.readouterr().out
+    assert shown.endswith("half\nProviderError: broken answered 500.\n")
+
+
 @pytest.mark.parametrize(
     ("text", "offered"),
     [
