@@ -19,7 +19,7 @@ from IPython.core.magic import Magics, magics_class, no_var_expand
 from nbchat.completion import ChatCompleter
 from nbchat.completion import remove as remove_completions
 from nbchat.config import NbChat, settings
-from nbchat.errors import UsageProblem
+from nbchat.errors import ReplyInterrupted, UsageProblem
 from nbchat.loop import allow_nested_loops
 from nbchat.notebook import in_kernel
 
@@ -46,11 +46,16 @@ class ChatMagics(Magics):
         The reply streams under the cell. The notebook keeps its conversation: later prompts are sent with
         the turns before them. `%chat help` shows the options and subcommands.
         """
-        asked = _parse(line, cell)
-        if start := self._prepare(asked, cell):
-            from nbchat.display import show
+        try:
+            asked = _parse(line, cell)
+            if start := self._prepare(asked, cell):
+                from nbchat.display import show
 
-            self._keep(asked, show(start, _look(asked)))
+                self._keep(asked, show(start, _look(asked)))
+        except ReplyInterrupted:
+            raise
+        except KeyboardInterrupt:  # before anything was sent, while the parts for it were imported
+            raise ReplyInterrupted(0) from None
 
     @no_var_expand
     async def chat_async(self, line: str, cell: str | None = None) -> None:
