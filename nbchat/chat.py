@@ -343,7 +343,7 @@ async def _gather(reply: Reply, source: AsyncGenerator[Chunk, None]) -> None:
             raise
         raise ProviderError("cancelled its own task", provider=reply.turn.provider) from error
     except Exception:
-        raise
+        raise  # `_run` explains it
     except BaseException as error:  # a provider that calls sys.exit() must not end this thread
         raise ProviderError(f"ended with {type(error).__name__}: {error}", provider=reply.turn.provider) from error
 
