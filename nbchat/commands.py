@@ -92,7 +92,9 @@ def _offer_lines(offer: registry.Offer) -> list[str]:
     names = ", ".join(before + name for name in offer.models) or (service and f"{before}{service.example}, …") or ""
     head = f"{'✓' if offer.ready else '·'} {offer.name:<11} "
     text = "  ".join(part for part in (offer.why, names) if part)
-    return textwrap.wrap(text, 110, initial_indent=head, subsequent_indent=" " * len(head)) or [head.rstrip()]
+    indent = " " * len(head)
+    lines = textwrap.wrap(text, 110, initial_indent=head, subsequent_indent=indent, break_on_hyphens=False)
+    return lines or [head.rstrip()]
 
 
 def history(chat: Chat, words: list[str]) -> Result:
