@@ -113,8 +113,25 @@ def test_tab_completes_in_a_kernel(ready: Kernel) -> None:
 
 # Interrupts
 
+SILENT = """
+import contextlib, threading
+silent, ended = socket.create_server(("127.0.0.1", 0)), threading.Event()
+
+def serve():
+    peer = silent.accept()[0]
+    peer.recv(4)
+    print("asked", flush=True)
+    with contextlib.suppress(ConnectionResetError):
+        while peer.recv(65536):
+            pass
+    ended.set()
+
+threading.Thread(target=serve, daemon=True).start()
+"""
+"""A server that reads its request and never answers."""
+
 STAGES = {
-    "before the headers": ("silent = socket.create_server(('127.0.0.1', 0))", "loopback"),
+    "before the headers": (SILENT, "asked"),
     "in silence": ("server.reply('one', Gate())", "one"),
     "in mid-reply": ("server.reply(*['one '] + [0.02, 'more '] * 5000)", "one"),
     "while retrying": ("server.reply('later', status=503, headers={'Retry-After': '30'})", "retrying in"),
@@ -135,7 +152,8 @@ def test_an_interrupt_at_any_moment_ends_the_cell_with_one_line(ready: Kernel, s
     }[magic]
     cell = ready.start(code, cell_id="interrupted")
     following = ready.start("print('not to be run')")
-    ready.wait(cell, shows(shown))
+    said = lambda _: any(shown in stream["text"] for stream in ready.published("stream"))  # noqa: E731
+    ready.wait(cell, said if silent else shows(shown))
     ready.interrupt()
     ready.wait(cell)
     assert cell.error == "ReplyInterrupted"
@@ -146,7 +164,7 @@ def test_an_interrupt_at_any_moment_ends_the_cell_with_one_line(ready: Kernel, s
     assert status == "stopped"
     assert text.startswith("one") == (stage in ("in silence", "in mid-reply"))
     if silent:
-        assert value(ready, "silent.accept()[0].makefile('rb').read()[:4]") == b"POST"  # and then the end: dropped
+        assert value(ready, "ended.wait(10)")  # the connection was dropped
     elif stage != "while retrying":
         assert value(ready, "server.requests[-1].wait_ended()") == "dropped"
     assert ready.run("%%chat echo\nstill there", cell_id="next").data[-1]["text/plain"] == "still there"
