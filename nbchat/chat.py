@@ -345,7 +345,8 @@ async def _gather(reply: Reply, source: AsyncGenerator[Chunk, None]) -> None:
     except Exception:
         raise  # `_run` explains it
     except BaseException as error:  # a provider that calls sys.exit() must not end this thread
-        raise ProviderError(f"ended with {type(error).__name__}: {error}", provider=reply.turn.provider) from error
+        what = f"ended with {type(error).__name__}: {redact(str(error))}".removesuffix(": ")
+        raise ProviderError(what, provider=reply.turn.provider) from None
 
 
 def _explained(error: Exception, call: _Call) -> NbchatError:
