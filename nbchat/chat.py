@@ -205,6 +205,10 @@ class Chat:
             reply.stop()
         return len(live)
 
+    def reply_of(self, turn: Turn) -> Reply:
+        """The reply of a turn, be it under way or done."""
+        return self._replies.get(turn.id) or Reply.of(turn)
+
     def reset(self) -> int:
         """Forget all turns, and say how many; `undo` brings them back, once later turns are undone."""
         self.stop()
@@ -261,11 +265,22 @@ class Chat:
 
     def _start(self, turn: Turn, call: _Call) -> Reply:
         reply = Reply(turn)
+        reply.notices += self._unseen()
         self._calls[turn] = call
         self._replies[turn.id] = reply
         reply._job = shared().submit(self._run(reply, call))
         reply._job.add_done_callback(lambda job: _end_with_job(reply, job))
         return reply
+
+    def _unseen(self) -> list[Notice]:
+        """A word about each reply that ended while its page was away; said once."""
+        notices = []
+        for number, turn in enumerate(self.history, 1):
+            if turn.unseen:
+                turn.unseen = False
+                word = f"the reply to turn {number} ended while the page was away (%chat show {number} shows it)"
+                notices.append(Notice(word, lasting=True))
+        return notices
 
     async def _run(self, reply: Reply, call: _Call) -> None:
         """The life of one reply, on the loop thread."""

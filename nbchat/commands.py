@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Callable, Iterable
 from functools import partial
 from importlib import metadata
+from typing import NamedTuple
 
 from nbchat.chat import Chat
 from nbchat.config import settings
@@ -22,8 +23,16 @@ from nbchat.providers import guide, registry
 from nbchat.providers.services import SERVICES
 from nbchat.reply import Reply
 
-Result = str | Callable[[], Reply]
-"""What to print, or what starts the reply to show."""
+
+class Again(NamedTuple):
+    """A turn to be shown once more."""
+
+    prompt: str
+    reply: Reply
+
+
+Result = str | Callable[[], Reply] | Again
+"""What to print, what starts the reply to show, or a turn to show."""
 
 _EXAMPLES = """\
   %%chat google-gemini              the prompt stands below, on as many lines as it takes
@@ -109,6 +118,17 @@ def history(chat: Chat, words: list[str]) -> Result:
     raise NoMatch
 
 
+def show(chat: Chat, words: list[str]) -> Result:
+    """show N: a turn, by its number in the history, with its whole reply"""
+    if len(words) != 1 or not words[0].isdecimal():
+        raise NoMatch
+    number = int(words[0])
+    if not 0 < number <= len(chat.history):
+        raise UsageProblem(f"There is no turn {number}: this conversation has {_count(len(chat.history))}.")
+    turn = chat.history[number - 1]
+    return Again(turn.prompt, chat.reply_of(turn))
+
+
 def undo(chat: Chat, words: list[str]) -> Result:
     """undo: take back the last turn, or a reset"""
     _none(words)
@@ -187,7 +207,7 @@ def version(chat: Chat, words: list[str]) -> Result:
 
 COMMANDS: dict[str, Callable[[Chat, list[str]], Result]] = {
     function.__name__.rstrip("_"): function
-    for function in (help_, models, history, undo, retry, reset, stop, alias, config, version)
+    for function in (help_, models, history, show, undo, retry, reset, stop, alias, config, version)
 }
 
 

@@ -121,9 +121,12 @@ class ReplyInterrupted(KeyboardInterrupt):
         return [str(self)]
 
 
+_CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], "\ufffd")
+
+
 def shorten(text: str, most: int) -> str:
-    """Fold white space and cut the text to at most `most` characters, with an ellipsis."""
-    folded = " ".join(text.split())
+    """Fold white space and cut the text to at most `most` characters, with an ellipsis; safe to show in a terminal."""
+    folded = " ".join(text.split()).translate(_CONTROLS)
     return folded if len(folded) <= most else folded[: most - 1].rstrip() + "…"
 
 

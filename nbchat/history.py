@@ -37,6 +37,8 @@ class Turn:
     error: str = ""
     cut: bool = False
     """The reply ended in the middle: by Stop, an interrupt or a broken connection."""
+    unseen: bool = False
+    """The page that asked was gone when the reply ended."""
     usage: Usage | None = None
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     seconds: float = 0.0

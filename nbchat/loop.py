@@ -11,9 +11,10 @@ import atexit
 import os
 import sys
 import threading
+import time
 from collections.abc import Coroutine
 from concurrent.futures import Future
-from concurrent.futures import wait as wait_for_any
+from math import inf
 from typing import Any, TypeVar
 
 from nbchat.errors import NbchatError
@@ -128,16 +129,43 @@ class Worker:
         self.stop(patience=0)
 
 
+class Latch(Future[None]):
+    """A future without a result that the main thread may wait for, and be interrupted at any moment.
+
+    An interrupt that comes within a `threading.Condition`, which events and futures are made of, can leave its lock
+    locked for ever; then the thread that sets the result is stuck, and so is whoever asks next. So only a bare lock
+    is waited for here, and a plain attribute is asked.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_open = False
+        self._bolt = threading.Lock()
+        self._bolt.acquire()
+
+    def open(self) -> None:
+        """Set the result; only once."""
+        self.set_result(None)
+        self.is_open = True
+        self._bolt.release()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait on this thread at most `timeout` seconds until it is open; true if it is."""
+        end = inf if timeout is None else time.monotonic() + timeout
+        while not self.is_open and (left := end - time.monotonic()) > 0:
+            if self._bolt.acquire(timeout=min(TICK, left)):
+                self._bolt.release()  # for others who wait
+        return self.is_open
+
+
 def wait(future: Future[Any], timeout: float | None = None) -> bool:
     """Wait on this thread until the future is done or `timeout` seconds are over; true if it is done.
 
     Waits in slices, so that an interrupt is seen at once on every platform.
     """
-    left = timeout
-    while not future.done() and (left is None or left > 0):
-        wait_for_any([future], TICK if left is None else min(TICK, left))
-        left = None if left is None else left - TICK
-    return future.done()
+    latch = Latch()
+    future.add_done_callback(lambda _: latch.open())
+    return latch.wait(timeout)
 
 
 class _Shared:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -48,10 +49,10 @@ class ChatMagics(Magics):
         """
         try:
             asked = _parse(line, cell)
-            if start := self._prepare(asked, cell):
+            if prepared := self._prepare(asked, cell):
                 from nbchat.display import show
 
-                self._keep(asked, show(start, _look(asked)))
+                self._keep(asked, show(*prepared))
         except ReplyInterrupted:
             raise
         except KeyboardInterrupt:  # before anything was sent, while the parts for it were imported
@@ -61,25 +62,28 @@ class ChatMagics(Magics):
     async def chat_async(self, line: str, cell: str | None = None) -> None:
         """What `%%chat` is in a notebook's cell: the same, but the kernel goes on with other work meanwhile."""
         asked = _parse(line, cell)
-        if start := self._prepare(asked, cell):
+        if prepared := self._prepare(asked, cell):
             from nbchat.display import show_async
 
-            self._keep(asked, await show_async(start, _look(asked)))
+            self._keep(asked, await show_async(*prepared))
 
-    def _prepare(self, asked: Line, cell: str | None) -> Callable[[], Reply] | None:
-        """Carry out a subcommand, or find out what to send; what starts the reply to show, if there is one."""
+    def _prepare(self, asked: Line, cell: str | None) -> tuple[Callable[[], Reply], Look] | None:
+        """Carry out a subcommand, or find out what to send; what starts the reply to show, if there is one, and how."""
         from nbchat import commands
         from nbchat.chat import current
+        from nbchat.display import Look
         from nbchat.messages import text_of
 
-        chat = current()
+        chat, look = current(), Look(raw=asked.raw, stream=asked.stream)
         if asked.help or (cell is None and not asked.explicit):
             result = commands.run(chat, "help" if asked.help else asked.prompt)
             if isinstance(result, str):
                 _print(result)
                 return None
+            if isinstance(result, commands.Again):
+                return partial(_itself, result.reply), replace(look, prompt=result.prompt)
             if result:
-                return result
+                return result, look
         prompt = asked.prompt if cell is None else cell.removesuffix("\n")
         if not prompt.strip():
             raise UsageProblem(_NO_PROMPT)
@@ -88,7 +92,7 @@ class ChatMagics(Magics):
             to = ", ".join([f"to {model or provider} ({provider})", *(f"{key} {options[key]}" for key in options)])
             print("\n\n".join([to, *(f"{message['role']}: {text_of(message)}" for message in messages)]))
             return None
-        return partial(chat.send, prompt, **asked.sending)
+        return partial(chat.send, prompt, **asked.sending), look
 
     def _keep(self, asked: Line, reply: Reply) -> None:
         if asked.into and self.shell is not None:
@@ -115,10 +119,8 @@ def _parse(line: str, cell: str | None) -> Line:
     return parse_line(line) if cell is None else parse_header(line)
 
 
-def _look(asked: Line) -> Look:
-    from nbchat.display import Look
-
-    return Look(raw=asked.raw, stream=asked.stream)
+def _itself(reply: Reply) -> Reply:
+    return reply
 
 
 class PromptTransformer:

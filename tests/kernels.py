@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,15 @@ class Kernel:
             if asked := self._executions.get(reply["parent_header"].get("msg_id", "")):
                 asked.reply = reply["content"]
         return execution
+
+    @contextmanager
+    def reloaded(self) -> Iterator[None]:
+        """Be another page from now on, one that was loaded just now; what was begun before goes on."""
+        session, name = self._client.session, self._client.session.session
+        session.session = f"{name}-reloaded"
+        self.send("kernel_info_request", {})
+        yield
+        session.session = name
 
     def interrupt(self) -> None:
         """What the front end's ■ does."""

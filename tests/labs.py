@@ -8,13 +8,14 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import nbformat
-from playwright.sync_api import ConsoleMessage, Locator, Page, Request, expect
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect, sync_playwright
 
 from network_guard import is_loopback
 
@@ -28,6 +29,19 @@ SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none", "scrollPastEnd": False},
     "docmanager-extension/plugin": {"autosave": False},
 }
+
+
+@contextmanager
+def browser(path: str) -> Iterator[Browser]:
+    """A browser that finds no host but this machine."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=path,
+            chromium_sandbox=False,
+            args=["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"],
+        )
+        yield chromium
+        chromium.close()
 
 
 class LabServer:
@@ -175,4 +189,4 @@ class Lab:
             self.outside.append(request.url)
 
 
-__all__ = ["Lab", "LabServer", "expect"]
+__all__ = ["Lab", "LabServer", "browser", "expect"]

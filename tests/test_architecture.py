@@ -58,7 +58,7 @@ MAP = {
 }
 VALUES = {"config", "messages", "errors"}
 """What every module above them may import."""
-PACKAGES = {"testing", "rendering"}
+PACKAGES = {"testing", "rendering", "display"}
 """Packages that the map takes for one module; within one, modules may import each other."""
 
 # A library, and the only modules that may import it.
@@ -76,6 +76,7 @@ ONLY_IN = {
     "nest_asyncio2": "loop",
     "nh3": "rendering",
     "pygments": "rendering",
+    "rich": "display",
     "sqlite3": "history",
     "threading": "loop chat reply history testing",  # the others have locks and events, no threads
     "traitlets": "config panel",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from nbchat.loop import Worker, allow_nested_loops, shared, wait
+from nbchat.loop import Latch, Worker, allow_nested_loops, shared, wait
 
 
 @pytest.fixture
@@ -160,3 +161,39 @@ def test_without_a_running_loop_there_is_nothing_to_nest() -> None:
     before = asyncio.run
     assert allow_nested_loops()
     assert asyncio.run is before
+
+
+def test_a_latch_is_waited_for_only_so_long() -> None:
+    latch = Latch()
+    assert not latch.wait(0)
+    assert not latch.wait(0.01)
+    latch.open()
+    assert latch.wait(0)
+    assert latch.wait()
+
+
+def test_a_latch_lets_all_through_that_wait() -> None:
+    latch, through = Latch(), []
+    waiting = [threading.Thread(target=lambda: through.append(latch.wait(30))) for _ in range(3)]
+    for thread in waiting:
+        thread.start()
+    latch.open()
+    for thread in waiting:
+        thread.join(30)
+    assert through == [True] * 3
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise there")
+def test_a_latch_can_be_opened_after_its_wait_was_interrupted() -> None:
+    for moment in range(100):
+        latch = Latch()
+        interrupt = (threading.main_thread().ident, signal.SIGINT)
+        timer = threading.Timer(0.0005 + moment * 0.00001, signal.pthread_kill, interrupt)
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it may come as soon as the timer runs
+            timer.start()
+            pytest.fail(f"no interrupt came: {latch.wait(30)}")
+        opener = threading.Thread(target=latch.open)
+        opener.start()
+        opener.join(10)
+        assert not opener.is_alive()
+        assert latch.wait(10)

@@ -22,7 +22,7 @@ def promised() -> list[Requirement]:
     """What a user installs on Python 3.11, and the kernel; not what only the tests and JupyterLab need."""
     extras = PROJECT["optional-dependencies"]
     kernel = [text for text in extras["test"] if text.startswith("ipykernel")]
-    texts = [*PROJECT["dependencies"], *extras["socks"], *kernel]
+    texts = [*PROJECT["dependencies"], *extras["socks"], *extras["terminal"], *kernel]
     requirements = [Requirement(text) for text in texts]
     return [one for one in requirements if one.marker is None or one.marker.evaluate({"python_version": "3.11"})]
 

@@ -13,6 +13,8 @@ from typing import Any
 from pygments.lexers import get_all_lexers, get_lexer_by_name  # type: ignore[import-untyped]  # it has no types
 from pygments.token import STANDARD_TYPES  # type: ignore[import-untyped]  # likewise
 
+from nbchat.rendering.looks import CODE, CODE_BLOCK, LABEL, PRE
+
 _LONGEST_PART = 3_000
 """Code with more characters is coloured in parts: some lexers take a time that grows with the cube of it."""
 _PATIENCE = 0.5
@@ -22,18 +24,28 @@ CODE_CLASSES = set(STANDARD_TYPES.values()) - {"", "n", "w", "err", "esc", "x"}
 
 Env = MutableMapping[str, Any]
 
-_LANGUAGE = re.compile(r"[\s{.]*([\w+#-]+)")
+_LANGUAGE = re.compile(r"[\s{.]*([\w+#-]{1,30})(?![\w+#-])")
 _ENDLESS = re.compile(r"[^\n]{2000}|\s{500}")
 """What no one reads in colours, and what some of the lexers take a quadratic time for."""
 _NEW_START = re.compile(r"\n[ \t]*\n(?=\w)")
 
 
-def code(text: str, env: Env, info: str = "") -> str:
-    """A block of code, in the colours of the language that its fence names first."""
+def code(text: str, env: Env, info: str = "", *, above: bool = False, below: bool = False) -> str:
+    """A block of code, in the colours of the language that its fence names first, with that name above it.
+
+    Args:
+        text: The code, or a piece of it that ends where a line does.
+        env: What the parser keeps of one text.
+        info: What the fence says.
+        above: Whether this goes on from a piece that is shown right above.
+        below: Whether it goes on in a piece that is shown right below.
+    """
     word = _LANGUAGE.match(info)
     language = _languages().get(word[1].lower()) if word else None
     body = _coloured(text, language, env) if language and not _ENDLESS.search(text) else escape(text)
-    return f'<div class="highlight"><pre><code>{body}</code></pre></div>\n'
+    label = f'<span style="{LABEL}">{word[1]}</span>' if word and not above else ""
+    opening = f'<div class="highlight" style="{CODE_BLOCK[above, below]}" dir="ltr">{label}<pre style="{PRE[below]}">'
+    return f'{opening}<code style="{CODE}">{body}</code></pre></div>\n'
 
 
 @cache
@@ -69,8 +81,16 @@ def _spans(code: str, language: str) -> str:
     spans = []
     for name, group in groupby(tokens, key=lambda token: _class_of(token[0])):
         text = escape("".join(text for _, text in group))
-        spans.append(f'<span class="{name}">{text}</span>' if name else text)
+        tag = _tag(name)
+        spans.append(f'<{tag} class="{name}">{text}</{tag}>' if name else text)
     return "".join(spans)
+
+
+def _tag(name: str) -> str:
+    """Keywords are bold and comments slanted, as JupyterLab has them, where no style sheet knows the classes, too."""
+    if name[:1] == "k" or name in ("ow", "gs"):
+        return "b"
+    return "i" if name[:1] == "c" or name == "ge" else "span"
 
 
 @cache

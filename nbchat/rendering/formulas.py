@@ -28,6 +28,14 @@ _BLOCK = {  # no blank lines; the last group is empty where the text ends before
     ),
     "\\[": re.compile(r"\\\[((?:[^\\\n]|\\(?:[^][\n]|(?=\n|\Z))|\n(?![ \t]*\n)){0,5000}+)(\\\][ \t]*(?:\n|\Z)|\Z)"),
 }
+_COMING = {  # to the end of the text, without what may be half of the closing mark
+    "$": re.compile(r"\$(?!\s)((?:[^\\$]|\\.){1,300}+)\\?\Z", re.DOTALL),
+    "$$": re.compile(r"\$\$((?:[^\\$]|\\.){0,5000}+)(?:\\|\$)?\Z", re.DOTALL),
+    "\\(": re.compile(r"\\\(((?:[^\\]|\\[^()]){0,5000}+)\\?\Z"),
+    "\\[": re.compile(r"\\\[((?:[^\\]|\\[^][]){0,5000}+)\\?\Z"),
+}
+_LINE = 100
+"""A formula that is still coming is shown as one line of at most so many characters."""
 _COMMAND = re.compile(r"\\([A-Za-z]+|.)", re.DOTALL)
 _UNSAFE = re.compile(
     r"[][()]|href|url|class|style|cssId|data|unicode|require|includegraphics|texttip|mathtip|toggle|mmlToken|bbox"
@@ -37,6 +45,8 @@ _UNSAFE = re.compile(
 """Commands by which MathJax runs, fetches, styles or points at something, or changes what later formulas mean."""
 _UNSAFE_PART = re.compile(r"\\begin\s*\{\s*(?:html|tex-html)")
 _MATHEMATICS = re.compile(r"[\\^_={}+*/<>|&]")
+_SURELY = re.compile(r"\\[A-Za-z{|]|\^|[\w)}]_\{|\A[A-Za-z](?:_|'*\(|'*\s*(?:[=<>+*]|-[\s\d]|/[\w\\(]))", re.ASCII)
+"""What follows a dollar sign in formulas, and not in prices, programs and names of variables."""
 _PROSE = re.compile(r"[^\W\d_]{2,}[\W\d_]+[^\W\d_]{2,}|\d\W*\s[^\W\d_]{2,}")
 
 
@@ -52,6 +62,32 @@ def math_inline(state: StateInline, silent: bool) -> bool:
         token.content, token.markup = found[1].strip(), mark
     state.pos = found.end()
     return True
+
+
+def math_coming(state: StateInline, silent: bool) -> bool:
+    """A formula whose end is still to come: its TeX, as far as it is there."""
+    if silent or state.posMax < len(state.src):
+        return False
+    mark = state.src[state.pos : state.pos + 2]
+    mark = mark if mark in _COMING else mark[:1]
+    found = _COMING[mark].match(state.src, state.pos) if mark in _COMING else None
+    if not found or (mark[0] == "$" and not _is_surely_math(found)):
+        return False
+    if tex := one_line(found[1]):
+        state.push("code_inline", "code", 0).content = tex
+    state.pos = state.posMax
+    return True
+
+
+def _is_surely_math(found: re.Match[str]) -> bool:
+    before = found.string[found.start() - 1 : found.start()]
+    return bool(_SURELY.search(found[1])) and not (before.isascii() and before.isalnum())
+
+
+def one_line(tex: str) -> str:
+    """TeX on one line, since a formula of many lines of TeX may have one line when it is set."""
+    line = " ".join(tex.split())
+    return line if len(line) <= _LINE else line[:_LINE] + "…"
 
 
 def _is_money(found: re.Match[str]) -> bool:
@@ -80,12 +116,22 @@ def math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     last = _line_at(state, start, end, len(state.src.rstrip()) if not found[2] else found.end(1))
     if last is None or silent:
         return last is not None
-    token = state.push("math_block" if found[2] else "math_open", "", 0)
-    token.map = [start, last + 1]
-    token.markup = mark
-    token.content = state.getLines(start, last + 1, state.blkIndent, False).strip()
+    content = state.getLines(start, last + 1, state.blkIndent, False).strip()
+    if found[2] or not _is_prose(found[1]):
+        token = state.push("math_block", "", 0) if found[2] else state.push("math_open", "p", 0)
+        token.map, token.markup, token.content = [start, last + 1], mark, content
+    else:
+        _push_paragraph(state, [start, last + 1], content)
     state.line = last + 1
     return True
+
+
+def _push_paragraph(state: StateBlock, lines: list[int], content: str) -> None:
+    """What reads like prose so far; it stays one block, since a formula may yet come of it."""
+    state.push("paragraph_open", "p", 1).map = lines
+    words = state.push("inline", "", 0)
+    words.map, words.content, words.children = lines, content, []
+    state.push("paragraph_close", "p", -1)
 
 
 def _is_open(state: StateBlock, found: re.Match[str]) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
-from itertools import zip_longest
 
 from markdown_it import MarkdownIt
 from markdown_it.common.utils import normalizeReference, unescapeAll
@@ -17,7 +16,11 @@ from markdown_it.token import Token
 from markdown_it.utils import OptionsDict
 
 from nbchat.rendering.code import Env, code, escape
-from nbchat.rendering.formulas import CLOSING, MATH, formula, math_block, math_inline
+from nbchat.rendering.directions import set_directions
+from nbchat.rendering.formulas import CLOSING, MATH, formula, math_block, math_inline, one_line
+from nbchat.rendering.lastline import last_words, table_coming
+from nbchat.rendering.looks import BLOCKS, DISPLAY, NO_CONTENTS, SCROLLED, TABLE, TASK
+from nbchat.rendering.opening import complete
 
 _LONGEST_PARAGRAPH = 10_000
 _MOST_BRACKETS = 300
@@ -34,7 +37,7 @@ _ADDRESS = re.compile(r"https?://[^/]|mailto:", re.IGNORECASE)
 
 def parse(text: str, env: Env) -> list[Token]:
     """The tokens of a text; `env` holds the definitions, and `open` if the text is still coming."""
-    return _markdown().parse(text, env)
+    return _markdown(coming="open" in env).parse(text, env)
 
 
 def to_html(tokens: Sequence[Token], env: Env) -> str:
@@ -52,7 +55,7 @@ class _Markdown(MarkdownIt):
 
 
 @cache
-def _markdown() -> MarkdownIt:
+def _markdown(*, coming: bool = False) -> MarkdownIt:
     markdown = _Markdown(
         "commonmark", {"html": False, "maxNesting": _DEEPEST, "store_labels": True}, renderer_cls=_Renderer
     )
@@ -60,23 +63,36 @@ def _markdown() -> MarkdownIt:
     markdown.core.ruler.at("inline", _parse_inline)
     markdown.core.ruler.before("inline", "tasks", _mark_tasks)
     markdown.core.ruler.push("dress", _dress)
+    markdown.core.ruler.push("directions", set_directions)
     markdown.block.ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
     markdown.block.ruler.at("reference", _definition)
     markdown.block.ruler.before("fence", "math", math_block, {"alt": ["paragraph", "reference", "blockquote", "list"]})
     markdown.inline.ruler.before("escape", "math", math_inline)
     markdown.inline.ruler.before("escape", "address", _bare_address)
     markdown.inline.ruler.before("autolink", "break", _line_break)
+    if coming:
+        markdown.block.ruler.after("table", "table_coming", table_coming, {"alt": ["paragraph", "reference"]})
+        complete(markdown)
     return markdown
 
 
 def _parse_inline(state: StateCore) -> None:
+    last = None
+    if "open" in state.env:
+        last, state.env["spaced"] = last_words(state), state.src[-1:].isspace()
     for token in state.tokens:
         if token.type == "inline":
             token.children = []
-            if len(token.content) > _LONGEST_PARAGRAPH or token.content.count("[") > _MOST_BRACKETS:
+            markdown = state.md if token is last else _markdown()
+            if is_unreadable(token.content):
                 token.children.append(Token("text", "", 0, content=token.content))
             else:
-                state.md.inline.parse(token.content, state.md, state.env, token.children)
+                markdown.inline.parse(token.content, markdown, state.env, token.children)
+
+
+def is_unreadable(words: str) -> bool:
+    """Whether this is more than anybody reads in one paragraph; that can only become worse."""
+    return len(words) > _LONGEST_PARAGRAPH or words.count("[") > _MOST_BRACKETS
 
 
 def _table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
@@ -168,24 +184,21 @@ def _mark_tasks(state: StateCore) -> None:
         if (item.type, paragraph.type) == ("list_item_open", "paragraph_open"):
             box = {"[ ] ": "☐ ", "[x] ": "☑ ", "[X] ": "☑ "}.get(token.content[:4])
             token.content = box + token.content[4:] if box else token.content
-
-
-_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]")
+            if box and item.markup in "*+-":  # numbers stay
+                item.attrSet("style", TASK)
 
 
 def _dress(state: StateCore) -> None:
     by_reference = _SPARE_ADDRESSES + len(state.src)
-    for token, following in zip_longest(state.tokens, state.tokens[1:]):
+    for token in state.tokens:
         if token.type == "inline":
             by_reference -= _show_links(token, by_reference)
         elif token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(int(token.tag[1]) + 2, 6)}"
-        elif token.type in ("th_open", "td_open") and not token.attrs:
-            token.attrs = {"style": "text-align:start"}  # JupyterLab aligns cells right, for data frames
-        elif token.type == "paragraph_open" and _RIGHT_TO_LEFT.search(following.content):
-            token.attrs = {"style": "text-align:start"}  # JupyterLab aligns paragraphs left
-        if token.level == 0 and token.nesting == 1:
-            token.attrSet("dir", "auto")
+        if token.type == "heading_open":
+            token.attrSet("class", NO_CONTENTS)
+        if token.nesting >= 0 and token.tag in BLOCKS and (token.level == 0 or token.tag not in ("p", "ul", "ol")):
+            token.attrSet("style", BLOCKS[token.tag])
 
 
 def _show_links(token: Token, most: int) -> int:
@@ -227,23 +240,32 @@ class _Renderer(RendererHTML):
     """What our own tokens, and code, become; a method a type of token."""
 
     def fence(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Env) -> str:
-        return code(tokens[idx].content, env, tokens[idx].info)
+        meta = tokens[idx].meta
+        above, below = "above" in meta, "below" in meta
+        return code(tokens[idx].content, env, tokens[idx].info, above=above, below=below)
 
-    def code_block(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Env) -> str:
-        return code(tokens[idx].content, env)
+    code_block = fence
+
+    def table_open(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Env) -> str:
+        style = SCROLLED["below" in tokens[idx].meta]
+        return f'<div style="{style}"{self.renderAttrs(tokens[idx])}><table style="{TABLE}">\n'
+
+    def table_close(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Env) -> str:
+        return "</table></div>\n"
 
     def math_inline(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Env) -> str:
         token = tokens[idx]
         if found := formula(token):
-            return f'<span class="{MATH}">{found}</span>'
+            return f'<span class="{MATH}"{self.renderAttrs(token)}>{found}</span>'
         return f"<code>{escape(token.markup + token.content + CLOSING[token.markup])}</code>"
 
     def math_block(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Env) -> str:
         token = tokens[idx]
         inner = Token("", "", 0, content=token.content[2:-2].strip(), markup=token.markup)
         if found := formula(inner):
-            return f'<div class="{MATH}">{found}</div>\n'
+            return f'<div class="{MATH}" style="{DISPLAY}">{found}</div>\n'
         return code(token.content, env)
 
     def math_open(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Env) -> str:
-        return code(tokens[idx].content, env)
+        tex = one_line(tokens[idx].content[2:].rstrip("$\\"))
+        return f"<p{self.renderAttrs(tokens[idx])}><code>{escape(tex)}</code></p>\n" if tex else ""

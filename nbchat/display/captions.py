@@ -1,0 +1,103 @@
+"""What is said about a reply: the line below it, the metadata of its output."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from nbchat.reply import Reply
+
+_QUIET = 3
+"""Seconds without anything new after which a reply that has begun says that it is waited for."""
+_LAST_WORDS = 80
+"""How many characters of the reasoning the line shows while the model thinks."""
+
+
+class Progress:
+    """What can be said of a reply that is under way."""
+
+    def __init__(self) -> None:
+        self._seen = (0, 0)
+        self._since = time.monotonic()
+
+    def is_quiet(self, reply: Reply) -> bool:
+        """Whether nothing new has come for so long that it is time for a word."""
+        seen = (len(reply.turn.chunks), len(reply.notices))
+        if seen != self._seen:
+            self._seen, self._since = seen, time.monotonic()
+        return time.monotonic() - self._since > _QUIET
+
+    def line(self, reply: Reply) -> str:
+        """Who is asked, for how long, and what is going on."""
+        return _joined([*_asked(reply), f"{reply.seconds:.0f} s", _doing(reply)])
+
+
+def caption(reply: Reply) -> str:
+    """The line below a reply that has ended: who answered, in what time, and how it went."""
+    return _joined([*_asked(reply), f"{reply.seconds:.1f} s", *_outcome(reply)])
+
+
+def left_out(reply: Reply) -> str:
+    """What of the conversation did not fit and was not sent."""
+    return f"{reply.left_out} older turn{'s' * (reply.left_out != 1)} left out" if reply.left_out else ""
+
+
+def metadata(reply: Reply) -> dict[str, Any]:
+    """What the output of a reply that has ended tells of its turn."""
+    turn = reply.turn
+    found: dict[str, Any] = {
+        "id": turn.id,
+        "model": turn.model,
+        "provider": turn.provider,
+        "status": turn.status,
+        "time": turn.started.isoformat(timespec="seconds"),
+        "seconds": round(reply.seconds, 1),
+    }
+    if turn.usage:
+        found["usage"] = {"prompt": turn.usage.prompt_tokens, "completion": turn.usage.completion_tokens}
+    return {"nbchat": found}
+
+
+def metadata_of_piece(reply: Reply, part: int) -> dict[str, Any]:
+    """What one of several outputs tells, so that a page that never sees the end has something to go by."""
+    return {"nbchat": {"id": reply.turn.id, "part": part, "status": reply.status}}
+
+
+def _joined(parts: list[str]) -> str:
+    return " · ".join(part for part in parts if part)
+
+
+def _asked(reply: Reply) -> Iterator[str]:
+    model, provider = reply.turn.model, reply.turn.provider
+    yield model
+    if not model or provider.casefold() not in model.casefold():
+        yield provider
+
+
+def _doing(reply: Reply) -> str:
+    turn = reply.turn
+    if reply.notices:
+        return reply.notices[-1].text
+    if turn.status == "queued" and reply.seconds > 1:
+        return "waiting for the reply before it"
+    if turn.chunks:
+        return "waiting for more"
+    if turn.thoughts:
+        words = " ".join("".join(turn.thoughts[-_LAST_WORDS:]).split())
+        return f"thinking: … {words[-_LAST_WORDS:]}"
+    return "asking"
+
+
+def _outcome(reply: Reply) -> Iterator[str]:
+    turn = reply.turn
+    if turn.usage and turn.usage.completion_tokens is not None:
+        yield f"{turn.usage.completion_tokens} tokens"
+    elif reply.text:
+        yield f"{len(reply.text)} characters"
+    if reply.status == "failed":
+        yield f"cut off after {len(reply.text)} characters" if turn.cut else "failed"
+    elif reply.status != "done":
+        yield "stopped"
+    yield left_out(reply)
+    yield from (notice.text for notice in reply.notices if notice.lasting)
