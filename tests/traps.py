@@ -97,6 +97,24 @@ TEASE = """
 """
 """Does to all in the replies what sets off scripts that wait for it; links are not followed."""
 
+LEAKS = """
+() => {
+    const fits = (inner, outer) => inner.bottom > outer.top && inner.top < outer.bottom
+        && inner.right > outer.left && inner.left < outer.right;
+    const leaks = [];
+    for (const element of document.querySelectorAll('.nbchat-reply *')) {
+        const output = element.closest('.jp-OutputArea-output, .output_area');
+        if (!output || fits(element.getBoundingClientRect(), output.getBoundingClientRect())) continue;
+        output.scrollIntoView({block: 'center'});
+        const {x, y, width, height} = element.getBoundingClientRect();
+        const seen = document.elementFromPoint(x + width / 2, y + height / 2);
+        if (seen && seen.closest('.nbchat-reply') && output.contains(seen)) leaks.push(element.outerHTML);
+    }
+    return leaks;
+}
+"""
+"""What of a reply is seen where its output is not."""
+
 OUTLINE = """
 () => ['html', 'body', '#main', '#jp-top-panel', '#jp-main-dock-panel', '.jp-NotebookPanel-toolbar']
     .map(place => [place, document.querySelectorAll(place).length, document.querySelector(place)])
@@ -134,6 +152,8 @@ class Traps:
     def tease(self) -> None:
         """Set off whatever waits for a pointer, the focus, an animation, a click."""
         self._page.evaluate(TEASE)
+        for leak in self._page.evaluate(LEAKS):
+            self._note("shown", f"elsewhere: {leak}")
         for element in self._page.locator(".nbchat-reply a:visible").all()[::25]:
             element.hover()
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _ROOM, _ROOM_LATER, _ROOM_IN_CODE = 1_500, 6_000, 8_000
 """How many characters a piece gets before the next begins: more where they stay in several pieces at the end, and
 from the `_MANY`th on, as JupyterLab shows no more than 50 outputs of a cell."""
-_MANY = 25
+_MANY = 36
 _STEP = 4_000
 """Text that comes faster is drawn in steps of so many characters, so that no frame keeps the page busy for long."""
 _LONG_LINE = 5_000
