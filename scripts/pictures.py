@@ -57,7 +57,7 @@ server.reply(*[piece for at in range(0, len(reply), 9) for piece in (0.06, reply
 FlowGpt.api_endpoint = server.endpoint
 """
 CELLS = ["%load_ext nbchat", "%%chat --model google-gemini\nMean or median? With a formula, a table and the code."]
-SIZE = {"width": 860, "height": 660}
+SIZE = {"width": 860, "height": 710}
 COLOURS = 64
 
 

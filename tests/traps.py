@@ -108,7 +108,7 @@ LEAKS = """
         output.scrollIntoView({block: 'center'});
         const {x, y, width, height} = element.getBoundingClientRect();
         const seen = document.elementFromPoint(x + width / 2, y + height / 2);
-        if (seen && seen.closest('.nbchat-reply') && output.contains(seen)) leaks.push(element.outerHTML);
+        if (seen && seen.closest('.nbchat-reply') && output.contains(seen)) leaks.push(JSON.stringify([x,y,width,height,output.getBoundingClientRect(),seen.outerHTML.slice(0,100)])+element.outerHTML);
     }
     return leaks;
 }
@@ -162,7 +162,7 @@ class Traps:
         return self._page.evaluate(OUTLINE)
 
     def _note(self, kind: str, what: str) -> None:
-        self.sprung.append(f"{kind}: {what[:300]}")
+        self.sprung.append(f"{kind}: {what[:900]}")
 
     def _note_request(self, request: Request) -> None:
         if not self._may_ask(request.url):

@@ -91,12 +91,13 @@ def _doing(reply: Reply) -> str:
 
 def _outcome(reply: Reply) -> Iterator[str]:
     turn = reply.turn
+    length = f"{len(reply.text):,} characters"
     if turn.usage and turn.usage.completion_tokens is not None:
-        yield f"{turn.usage.completion_tokens} tokens"
-    elif reply.text:
-        yield f"{len(reply.text)} characters"
-    if reply.status == "failed":
-        yield f"cut off after {len(reply.text)} characters" if turn.cut else "failed"
+        yield f"{turn.usage.completion_tokens:,} tokens"
+    elif reply.text and not (turn.cut and reply.error):
+        yield length
+    if reply.error:
+        yield f"cut off after {length}" if turn.cut else "failed"
     elif reply.status != "done":
         yield "stopped"
     yield left_out(reply)

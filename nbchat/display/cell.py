@@ -66,7 +66,9 @@ class CellView:
         self._progress = Progress()
         self._shown = 0  # characters
         self._line = ""
-        self._stop_from = time.monotonic() + _STOP_AFTER if own_cell and takes_clicks() else inf
+        can_stop = own_cell and takes_clicks()
+        self._stop_from = time.monotonic() + _STOP_AFTER if can_stop else inf
+        self._hidden = HIDDEN_WHEN_DEAD if can_stop else ""
         self._mind_replies_that_were_left()
         self._clock = PageClock()
 
@@ -114,12 +116,12 @@ class CellView:
         elif not self._shown:  # marks alone, which show nothing yet
             self._line = self._line or self._progress.line(reply)
         if body or self._line or plain:
-            size += self._draw(reply, body + self._caption(self._line), plain)
+            size += self._draw(reply, body + self._caption(self._line) + self._hidden, plain)
         return size
 
     def _draw_end_of(self, reply: Reply, text: str) -> int:
         self._shown = len(text)
-        body = self._open.held + self._rendering.last_lines(text) + self._caption(self._line)
+        body = self._open.held + self._rendering.last_lines(text) + self._caption(self._line) + self._hidden
         return self._draw(reply, body, text[max(self._open.begin, len(text) - _ROOM) :])
 
     def _room(self) -> float:
@@ -137,8 +139,6 @@ class CellView:
         return size
 
     def _draw(self, reply: Reply, body: str, text: str) -> int:
-        if not self._pieces.closed and self._own_cell:
-            body += HIDDEN_WHEN_DEAD
         bundle = self._bundle(body, text)
         self._pieces.draw(bundle, metadata_of_piece(reply, self._pieces.closed))
         return sum(map(len, bundle.values()))

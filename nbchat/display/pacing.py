@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-_SOONEST, _LATEST = 0.05, 0.3
+_SOONEST, _LATEST = 0.05, 0.25
 """Seconds between two frames while text comes, as far as frames are small."""
 _REST = 9
 """A frame that took t seconds to draw is followed by at least t × _REST seconds without one."""
