@@ -9,7 +9,6 @@ transformer stands before all of IPython's own, so that a prompt reaches us byte
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -22,7 +21,7 @@ from nbchat.completion import remove as remove_completions
 from nbchat.config import NbChat, settings
 from nbchat.errors import ReplyInterrupted, UsageProblem
 from nbchat.loop import allow_nested_loops
-from nbchat.notebook import in_kernel
+from nbchat.notebook import CellOutput, PageClock, in_kernel, inside_a_cell
 
 # The rest is imported where it is used: loading the extension must not slow down the start of every kernel.
 if TYPE_CHECKING:
@@ -136,7 +135,7 @@ class PromptTransformer:
         self._shell = shell
         self._cell = re.compile(rf"%%({'|'.join(names)})(?!\S)(.*)")
         self._line = re.compile(rf"%({'|'.join(names)})(?!\S)(.*)")
-        self._running: set[object] = {_LOADING} if _inside_a_cell() else set()
+        self._running: set[object] = {_LOADING} if inside_a_cell() else set()
 
     def begin(self, info: object) -> None:
         """A cell starts to run."""
@@ -177,16 +176,7 @@ class PromptTransformer:
         return in_kernel() and shell.autoawait and shell.loop_runner is runner and not self._running
 
 
-_LOADING = "the cell that loads the extension"
-
-
-def _inside_a_cell() -> bool:
-    """Whether a cell is running now, as when it loads the extension; its begin was not counted."""
-    frame = sys._getframe()
-    while frame := frame.f_back:  # type: ignore[assignment]  # ends at None
-        if frame.f_code.co_name == "run_cell_async":
-            return True
-    return False
+_LOADING = "the cell that loads the extension, whose begin was not seen"
 
 
 def load(shell: Any) -> None:  # IPython's own annotations of what is called here are wrong
@@ -204,6 +194,8 @@ def load(shell: Any) -> None:  # IPython's own annotations of what is called her
     shell.input_transformers_cleanup.insert(0, transformer)
     shell.events.register("pre_run_cell", transformer.begin)
     shell.events.register("post_run_cell", transformer.end)
+    CellOutput.listen()
+    PageClock.listen()
     _load_settings(shell)
     if settings().nest_asyncio:
         allow_nested_loops()

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import re
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
@@ -37,6 +36,15 @@ def shell() -> InteractiveShell | None:
 def in_kernel() -> bool:
     """Whether the shell is a Jupyter kernel's: its output goes to a notebook or a console front end."""
     return getattr(shell(), "kernel", None) is not None
+
+
+def inside_a_cell() -> bool:
+    """Whether a cell is what runs here, and not a task of its own that a cell has started."""
+    frame = sys._getframe()
+    while frame := frame.f_back:  # type: ignore[assignment]  # ends at None
+        if frame.f_code.co_name == "run_cell_async":
+            return True
+    return False
 
 
 def publisher() -> Any:
@@ -98,32 +106,43 @@ class PageClock:
 
     _heard: ClassVar[dict[str, datetime]] = {}
     """The pages that the kernel has heard of, and when they first sent something, by their clocks."""
+    _delay: ClassVar[timedelta] = timedelta.max
+    """By how much the pages' clocks seem to be behind: the least time that a request took, by both clocks."""
 
     def __init__(self) -> None:
-        header = _request().get("header") or {}
-        self._page = str(header.get("session", ""))
-        self._date = header.get("date")
-        self._began = time.monotonic()
-        self._stopped = 0.0
-        if isinstance(self._date, datetime):
-            self._note("", header)
-            _tap(self._note)
+        self._date = _date(_request().get("header") or {})
+        self._stopped: datetime | None = None
+        self.listen()
+
+    @classmethod
+    def listen(cls) -> None:
+        """Hear of pages from now on."""
+        if _tap(cls._note):
+            cls._note("", _request().get("header") or {})
 
     def stop(self) -> None:
         """Take the time."""
-        self._stopped = time.monotonic()
+        if self._heard:
+            self._stopped = datetime.now(UTC) - self._delay
 
     def was_left(self) -> bool:
         """Whether the page that asks now came before the clock was stopped, in the place of the one that asked then."""
         came = self._heard.get(str((_request().get("header") or {}).get("session", "")))
-        if came is None or not isinstance(self._date, datetime):
+        if came is None or self._date is None or self._stopped is None:
             return False
-        return self._date < came < self._date + timedelta(seconds=self._stopped - self._began)
+        return self._date < came < self._stopped
 
     @classmethod
     def _note(cls, kind: str, request: dict[str, Any]) -> None:
-        if isinstance(date := request.get("date"), datetime):
+        if date := _date(request):
             cls._heard.setdefault(str(request.get("session", "")), date)
+            cls._delay = min(cls._delay, datetime.now(UTC) - date)
+
+
+def _date(header: dict[str, Any]) -> datetime | None:
+    """When the message was sent, if its header tells, with the time zone."""
+    date = header.get("date")
+    return date if isinstance(date, datetime) and date.tzinfo else None
 
 
 _OUTPUTS = {"stream", "display_data", "execute_result", "error", "clear_output"}
@@ -138,14 +157,22 @@ class CellOutput:
 
     _by: ContextVar[CellOutput | None] = ContextVar("by", default=None)
     _watches: ClassVar[dict[str, CellOutput]] = {}
+    _earlier: ClassVar[set[str]] = set()
+    """The requests under which something was put out that nobody watched, since the last watch began."""
 
     def __init__(self) -> None:
         request = _execution()
-        self._mixed = request in self._watches or not _is_one_magic()
+        self._mixed = request in self._watches or request in self._earlier or not _is_one_magic()
+        self._earlier.clear()
         if not self._mixed:
             self._watches.clear()  # of cells that have ended
             self._watches[request] = self
-            self._mixed = not _tap(self._note)
+            self._mixed = not self.listen()
+
+    @classmethod
+    def listen(cls) -> bool:
+        """Hear of what is put out from now on, as by others in a cell before its watch begins; false if none can."""
+        return _tap(cls._note)
 
     @contextmanager
     def ours(self) -> Iterator[None]:
@@ -164,8 +191,13 @@ class CellOutput:
 
     @classmethod
     def _note(cls, kind: str, request: dict[str, Any]) -> None:
-        watch = cls._watches.get(str(request.get("msg_id", ""))) if kind in _OUTPUTS else None
-        if watch is not None and cls._by.get() is not watch:
+        if kind not in _OUTPUTS:
+            return
+        execution = str(request.get("msg_id", ""))
+        watch = cls._watches.get(execution)
+        if watch is None:
+            cls._earlier.add(execution)
+        elif cls._by.get() is not watch:
             watch._mixed = True
 
 
@@ -175,21 +207,24 @@ def _is_one_magic() -> bool:
 
 
 class _Tap:
-    """Stands in for the `send` of the kernel's session, where all that a kernel says comes through."""
+    """Stands in for the `send` of the kernel's session, where all that a kernel says comes through.
+
+    Its arguments are called as the session's are, for whoever passes them by name.
+    """
 
     def __init__(self, send: Callable[..., Any]) -> None:
         self._send = send
         self.notes: dict[str, Callable[[str, dict[str, Any]], None]] = {}
 
     def __call__(
-        self, stream: Any, message: Any, content: Any = None, parent: Any = None, *rest: Any, **more: Any
+        self, stream: Any, msg_or_type: Any, content: Any = None, parent: Any = None, *rest: Any, **more: Any
     ) -> Any:
-        whole = isinstance(message, dict)
-        kind = message["header"]["msg_type"] if whole else message
-        above = (message.get("parent_header") if whole else parent) or {}
+        whole = isinstance(msg_or_type, dict)
+        kind = msg_or_type["header"]["msg_type"] if whole else msg_or_type
+        above = (msg_or_type.get("parent_header") if whole else parent) or {}
         for note in self.notes.values():
             note(str(kind), above.get("header", above))
-        return self._send(stream, message, content, parent, *rest, **more)
+        return self._send(stream, msg_or_type, content, parent, *rest, **more)
 
 
 def _tap(note: Callable[[str, dict[str, Any]], None]) -> bool:

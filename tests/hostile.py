@@ -412,6 +412,7 @@ FORMULAS = [
     "$$\n\\href{javascript:alert(1)}{x}",
     "$" + "{" * 400 + "x" + "}" * 400 + "$",
     r"$\verb\a\\href{https://evil.example}{x}$",
+    "$\\verb\\a\\\\href{java\nscript:alert(1)}{x}$",
     r"\(\verb|\|\href{https://evil.example}{x}|\)",
     r"\[\text{\verb\a\\style{position:fixed}{x}}\]",
     r"$\refeq{x}$ $\Refeq{x}$",

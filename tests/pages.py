@@ -35,7 +35,8 @@ ATTRIBUTES = {"a": {"href", "target", "rel"}, "ol": {"dir", "start", "style"}}
 ATTRIBUTES |= {tag: {"class", "dir", "style"} for tag in ("div", "span", "b", "i", "h3", "h4", "h5", "h6")}
 COMMANDS = re.compile(
     r"\\(href|url|class|style|cssId|data|unicode|require|bbox|html|texttip|mathtip|toggle|mmlToken|include|label|ref"
-    r"|eqref|def|gdef|let|newcommand|renewcommand|newenvironment|DeclareMathOperator|html\w+)(?![A-Za-z])|begin\s*\{html"
+    r"|eqref|refeq|verb|fcolorbox|def|gdef|let|usetagform|newtagform|renewtagform"
+    r"|newcommand|renewcommand|newenvironment|DeclareMathOperator|html\w+)(?![A-Za-z])|begin\s*\{html"
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from nbchat import Chat, ProviderError, Reply
 from nbchat.display import CellView, Look, TextView, captions, pieces, show
 from nbchat.display.pacing import Pace
-from nbchat.errors import ReplyCutOff
+from nbchat.errors import ReplyCutOff, ReplyInterrupted
 from nbchat.history import Turn
 from nbchat.messages import Finish, Notice, Reasoning, Usage
 from nbchat.testing import Gate, ScriptedProvider
@@ -86,10 +87,28 @@ def test_text_goes_to_stdout_as_it_comes_and_notices_to_stderr(capsys: pytest.Ca
     assert capsys.readouterr() == ("two\n", "")
 
 
+def test_a_prompt_stands_above_what_is_shown_again(capsys: pytest.CaptureFixture[str]) -> None:
+    show(lambda: chat("one").send("hello"), Look(prompt="hello\nthere"))
+    assert capsys.readouterr().out == "> hello\n> there\none\n"
+
+
 def test_show_raises_what_failed_after_what_came(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ProviderError, match="is down"):
         show(lambda: chat("one", ProviderError("is down")).send("hello"))
     assert capsys.readouterr().out == "one\n"
+
+
+def test_an_interrupt_of_the_last_frame_says_how_much_was_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(io.StringIO):
+        def write(self, text: str) -> int:
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+
+    reply = chat("text").send("hello")
+    reply.wait(10)
+    monkeypatch.setattr("sys.stdout", Interrupted())
+    with pytest.raises(ReplyInterrupted, match="4 characters kept"):
+        show(lambda: reply)
 
 
 def test_while_nothing_has_come_the_caption_says_who_is_asked(page: Page) -> None:
@@ -118,6 +137,26 @@ def test_a_notice_is_shown_while_it_matters(page: Page) -> None:
     reply.wait(10)
     view.end(reply)
     assert "retrying" not in page.html
+
+
+@pytest.mark.parametrize(("came", "said"), [("One.", "waiting for more"), (Reasoning("Well"), "thinking: … Well")])
+def test_a_notice_is_over_once_something_has_come(
+    page: Page, monkeypatch: pytest.MonkeyPatch, came: Any, said: str
+) -> None:
+    monkeypatch.setattr(captions, "_QUIET", 0)
+    reply, view = Reply(Turn("hello", "m", "p")), CellView(Look())
+    reply._feed(Notice("the reply to turn 1 ended", lasting=True))
+    reply._feed(Notice("rate limited, retrying in 4 s"))
+    view.draw(reply)
+    assert "0 s · rate limited" in page.html
+    reply._feed(came)
+    view._pace = Pace()
+    view.draw(reply)
+    assert f"0 s · {said}" in page.html
+    reply._feed(Notice("cut off, going on in 1 s"))
+    view._pace = Pace()
+    view.draw(reply)
+    assert "0 s · cut off, going on in 1 s" in page.html
 
 
 def test_the_last_words_of_the_thoughts_are_shown_until_the_answer_begins(page: Page) -> None:

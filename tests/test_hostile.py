@@ -208,6 +208,7 @@ HARM = {
     "<div class=nbchat-reply><p onclick=alert(4)>x</p></div>": "ran: alert(4)",
     "<div class=nbchat-reply><p id=x>x</p></div>": "shown: p id=x",
     "<div class=nbchat-reply>\\(\\href{https://evil.example}{x}\\)</div>": "shown: a href=https://evil.example",
+    "<div class=nbchat-reply><p style=position:fixed;top:0>x</p></div>": "shown: elsewhere: <p",
     "<button data-commandlinker-command=x>x</button>": "shown: button data-commandlinker-command=x",
     "<style>#jp-top-panel { opacity: 0 }</style>": "shown: <style>",
 }
@@ -232,7 +233,6 @@ def test_the_traps_see_harm(lab: Lab) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_nothing_happens_while_harmful_replies_stream(streamed: Streamed) -> None:
-    print(*streamed.sprung, sep="\n")
     assert streamed.sprung == []
     assert streamed.errors == []
     assert streamed.outlines[0] == streamed.outlines[1]

@@ -96,8 +96,8 @@ def test_no_frame_shows_a_mark_that_the_whole_does_not(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["math", "Hebrew", "Chinese"])
 def test_no_frame_shows_the_dollar_of_a_formula(name: str) -> None:
-    """But for one before two letters: that may be a variable."""
-    assert [frame.text[-40:] for frame in seen(name) if re.search(r"\$(?![a-z]{2})", frame.tail.text)] == []
+    """But for one before two letters, or a digit: that may be a variable, or a price."""
+    assert [frame.text[-40:] for frame in seen(name) if re.search(r"\$(?![a-z]{2}|\d)", frame.tail.text)] == []
 
 
 def lost(before: str, after: str) -> str:
@@ -166,11 +166,15 @@ COMING = {
     "a ![im": "a 🖼 im",
     "a ![im](https://b": "a 🖼 im",
     "a [![im](https://b.example/c.png)](http": "a 🖼 im",
-    "a <b@c.d": "a b@c.d",
+    "a <b@c": "a b@c",
     "a $x^": "a <code>x^</code>",
     r"a $\frac{a}{": r"a <code>\frac{a}{</code>",
     "a $x_1": "a <code>x_1</code>",
     "a $$x = 1$": "a <code>x = 1</code>",
+    "a $$ ": "a ",
+    "a $$ x": "a ",
+    "a $$ x = 1 ": "a <code>x = 1</code>",
+    "**注意：**请 **「": "<strong>注意：</strong>请 <strong>「</strong>",
     r"a \(x": "a <code>x</code>",
     "a \\[x\n= y\\": "a <code>x = y</code>",
     "a $": "a ",
@@ -245,6 +249,8 @@ def test_rows_of_a_table_come_cell_by_cell() -> None:
     head = "| a | b |\n|--|--|\n| 1 | **2** |\n"
     for row, cells in {"|": [], "| `c": ["<code>c</code>", ""], "| c | **d": ["c", "<strong>d</strong>"]}.items():
         assert re.findall(r"<td[^>]*>(.*)</td>", tail(head + row)) == ["1", "<strong>2</strong>", *cells]
+    for row, cell in {r"| $P(A|B": "P(A|B", r"| \(|x|": "|x|"}.items():
+        assert re.findall(r"<td[^>]*>(.*)</td>", tail(head + row))[2:] == [f"<code>{cell}</code>", ""]
     assert "<th" not in tail("a | b")
     assert "<th" not in tail("| a | b |\n\n")
 

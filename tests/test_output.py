@@ -159,6 +159,32 @@ def test_what_others_put_out_meanwhile_is_not_erased(ready: Kernel, other: str) 
     assert [piece["metadata"]["nbchat"]["part"] for piece in pieces] == list(range(len(pieces)))
 
 
+def test_what_was_put_out_before_the_prompt_was_sent_is_not_erased(ready: Kernel) -> None:
+    hook = "print('other', flush=True)"
+    ready.run(f"get_ipython().events.register('pre_run_cell', lambda info: {hook})")
+    ran = ready.run("%%chat long\nhello", cell_id="a")
+    assert ran.stdout == "other\n"
+    assert "clear_output" not in kinds(ran)
+
+
+def test_the_arguments_of_the_kernels_session_keep_their_names(ready: Kernel) -> None:
+    ready.run("%%chat brief\nhello", cell_id="a")
+    kernel = "get_ipython().kernel"
+    content = "{'name': 'stdout', 'text': 'other'}"
+    where = f"stream={kernel}.iopub_socket, parent={kernel}.get_parent('shell')"
+    assert ready.run(f"{kernel}.session.send(msg_or_type='stream', content={content}, {where})").stdout == "other"
+
+
+def test_an_interrupt_of_replies_in_tasks_of_their_own_leaves_the_kernel_alive(ready: Kernel) -> None:
+    call = "get_ipython().run_cell_magic('chat_async', 'endless', 'hello')"
+    cell = ready.start(f"await asyncio.gather({call}, {call})", cell_id="a")
+    ready.wait(cell, data)
+    ready.interrupt()
+    ready.wait(cell)
+    assert cell.error == "CancelledError"
+    assert value(ready, "[turn.status for turn in nbchat.current().history]") == ["stopped", "stopped"]
+
+
 def test_a_chat_in_code_leaves_what_stands_around_it(ready: Kernel) -> None:
     ran = ready.run("print('before')\n%chat -m long hello\nprint('after')", cell_id="a")
     assert ran.stdout == "before\nafter\n"
@@ -214,6 +240,17 @@ def test_the_next_reply_says_that_one_ended_while_the_page_was_away(ready: Kerne
         assert "the reply to turn 1 ended while the page was away (%chat show 1 shows it)" in data(ran)[-1]["text/html"]
         ran = ready.run("%%chat echo\nhello again", cell_id="c")
         assert "away" not in data(ran)[-1]["text/html"]
+
+
+def test_the_same_is_said_of_a_cell_that_waited_for_its_turn(ready: Kernel) -> None:
+    before = ready.start("import time; time.sleep(2)", cell_id="a")
+    gone = ready.start("%%chat long\nhello", cell_id="b")
+    ready.wait(before)
+    ready.wait(gone, pieces_have_come)
+    with ready.reloaded():
+        ready.wait(gone)
+        ran = ready.run("%%chat echo\nhello", cell_id="c")
+    assert "the reply to turn 1 ended while the page was away" in data(ran)[-1]["text/html"]
 
 
 def test_a_page_that_came_after_the_end_is_told_nothing(ready: Kernel) -> None:

@@ -104,6 +104,10 @@ BECOMES = {
         "مرحبا\n\n- שלום",
         '<p dir="rtl">مرحبا</p>\n<ul dir="rtl">\n<li>שלום</li>\n</ul>\n',
     ),
+    "emphasis beside scripts without spaces": (
+        "**意：**请**「本」**です *(주)*를 ~~删。~~后 中**",
+        '<p dir="auto"><strong>意：</strong>请<strong>「本」</strong>です <em>(주)</em>를 <s>删。</s>后 中**</p>\n',
+    ),
     "CJK and emoji": ("你好，**世界** 👩‍👩‍👧 é", '<p dir="auto">你好，<strong>世界</strong> 👩‍👩‍👧 é</p>\n'),
     "returns": ("a\r\n\r\nb\rc", '<p dir="auto">a</p>\n<p dir="auto">b\nc</p>\n'),
     "half a surrogate pair": ("a\ud83d", '<p dir="auto">a\ufffd</p>\n'),
@@ -127,6 +131,29 @@ def test_a_table_is_aligned_as_it_says_and_else_at_the_start() -> None:
     ]
     assert '<td style="text-align:left"><code>x|y</code></td>' in table
     assert '<td style="text-align:right"></td>' in table
+
+
+ROWS = {
+    "formulas": (r"| $P(A|B)$ | \(\ln |x|\) |", [r"\(P(A|B)\)", r"\(\ln |x|\)"]),
+    "more formulas": (r"| $|x|$ | $$|x| + \|y\|$$ |", [r"\(|x|\)", r"\[|x| + |y|\]"]),
+    "formulas among prices": ("|$5|$x_1|y$|", ["$5", r"\(x_1|y\)"]),
+    "prices": ("|$5|$6|", ["$5", "$6"]),
+    "variables": ("|$a|$b|", ["$a", "$b"]),
+    "code": ("| `$a` | `$b` |", ["<code>$a</code>", "<code>$b</code>"]),
+    "an open formula": (r"| \(a | b\[ |", ["(a", "b["]),
+    "an endless formula": (r"| \(" + "a" * 1_000 + r"|b\) |", ["(" + "a" * 1_000, "b)"]),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_bars_of_formulas_end_no_cells(name: str) -> None:
+    row, cells = ROWS[name]
+    found = re.findall(r"<td[^>]*>(.*)</td>", inner(f"| a | b |\n|---|---|\n{row}"))
+    assert [re.sub(rf'<span class="{FORMULA}">(.*)</span>', r"\1", cell) for cell in found] == cells
+
+
+def test_a_table_with_formulas_in_its_head_is_whole() -> None:
+    assert inner("| $|x|$ | $|y|$ |\n|---|---|\n" + "| $|a|$ | b |\n" * 300).count("<tr>") == 301
 
 
 def test_code_is_coloured_by_classes() -> None:
@@ -165,6 +192,10 @@ LINKS = {
     "(https://b.example/c_(d)), and": "https://b.example/c_(d)",
     "**https://b.example/c_d_e**": "https://b.example/c_d_e",
     "请看https://b.example/c。谢谢": "https://b.example/c",
+    "HTTPS://b.example": "HTTPS://b.example",
+    "(www.b.example/c_d?e=f&g), and": "http://www.b.example/c_d?e=f&g",
+    "请看www.b.example。谢谢": "http://www.b.example",
+    "mail a_b+c@d-e.example.": "mailto:a_b+c@d-e.example",
     "[a][b]\n\n[b]: https://c.example 'd'": "https://c.example",
     "[a]\n\n[A]: <https://c.example>": "https://c.example",
     "![a](https://b.example/c.png)": "https://b.example/c.png",
@@ -187,8 +218,10 @@ def test_of_other_links_the_words_remain(target: str) -> None:
 
 
 def test_no_address_within_a_word_or_a_link() -> None:
-    assert "<a" not in inner("xhttps://a.example")
+    for text in ("xhttps://a.example", "xwww.a.example", "a@b", "@a/b@1.c-3", "`www.a.example`", "[www.a.example](b)"):
+        assert "<a" not in inner(text)
     assert inner("[https://a.example](https://b.example)").count("<a") == 1
+    assert inner("[www.a.example](https://b.example)").count("<a") == 1
 
 
 # Formulas and money
@@ -251,6 +284,24 @@ def test_dollars_that_are_no_formula(text: str) -> None:
 def test_a_formula_that_could_do_something_is_shown_as_code() -> None:
     assert inner(r"$\href{x}{y}$") == r'<p dir="auto"><code>$\href{x}{y}$</code></p>' + "\n"
     assert r"<pre><code>$$" in inner("$$\n\\style{x}{y}\n$$")
+
+
+def test_a_label_is_left_out_of_a_formula() -> None:
+    assert formulas("$$\n\\begin{align}\na &= b \\label{eq:one.a} \\\\ c\n\\end{align}\n$$") == [
+        "\\[\\begin{align}\na &= b   \\\\ c\n\\end{align}\\]"
+    ]
+    assert formulas(r"$\hr\label{x}ef{x}{y}$") == [r"\(\hr ef{x}{y}\)"]
+    assert formulas(r"$\label{\href{x}{y}}$") == []
+
+
+@pytest.mark.parametrize("tex", [r"\rule{1em}[2em]{9999em}", r"\kern-100.5in x", r"\raise 1000 pt x", r"a\\[900em]b"])
+def test_a_formula_larger_than_a_page_is_shown_as_code(tex: str) -> None:
+    assert f"<code>${tex}$</code>" in inner(f"${tex}$")
+
+
+@pytest.mark.parametrize("tex", [r"\rule{1em}{2em} 1000", r"\kern 99in", r"h = 150 cm", r"\hspace{1cm} 1000"])
+def test_a_formula_with_large_numbers_is_one(tex: str) -> None:
+    assert formulas(f"${tex}$") == [f"\\({tex}\\)"]
 
 
 @pytest.mark.parametrize(
@@ -462,7 +513,7 @@ def test_a_reply_that_grows_past_the_limit_goes_on_as_plain_text() -> None:
 def test_a_paragraph_that_nobody_reads_has_no_markup() -> None:
     assert inner("**a** " * 2_000).count("<strong>") == 0
     assert inner("**a** " * 1_000).count("<strong>") == 1_000
-    assert inner("[a](https://b.example) " * 400).count("<a") == 0
+    assert inner("[a](https://b.example) www.b.example " * 400).count("<a") == 0
     assert inner("[a](https://b.example) " * 200).count("<a") == 200
 
 
@@ -483,11 +534,14 @@ DEEP = {
     "more displays": "$$x\n" * 12_000,
     "backticks": "".join("`" * length + "a" for length in range(300)),
     "fences": "```py\n" * 8_000,
+    "hosts": "www." + "a." * 45_000,
     "angles": "<a " * 15_000,
     "definitions": "[a]: b\n" * 7_000,
     "backslashes": "\\" * 50_000,
     "newlines": "\n" * 50_000,
     "tables": "|a|\n|-|\n" * 6_000,
+    "tables and headings": "|a|\n|-|\n# |b|\n" * 6_500,
+    "rows of open formulas": "|a|\n|-|\n" + ("|" + "\\(a" * 300 + "\n") * 100,
     "entities": "&amp;" * 10_000,
     "harmful code": "```csharp\n" + "a\n" * 24_000,
     "more harmful code": "```matlab\n" + "\n" * 20_000,

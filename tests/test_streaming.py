@@ -59,6 +59,19 @@ def test_stop_stands_last_ends_the_reply_and_leaves_nothing_behind(lab: Lab) -> 
     assert lab.errors == []
 
 
+@pytest.mark.skipif(ipykernel.version_info < (7, 4), reason="before ipykernel 7.4 there is no button")
+def test_a_restart_in_mid_stream_leaves_no_dead_button(lab: Lab) -> None:
+    lab.open([SETUP, "%%chat endless\nhello"])
+    lab.run(0)
+    lab.run(1, wait=False)
+    expect(lab.output(1)).to_contain_text("Paragraph 125")
+    stop = lab.output(1).get_by_text("Stop", exact=True)
+    expect(stop).to_be_visible()
+    lab.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    expect(stop).to_be_hidden()
+    expect(lab.output(1)).to_contain_text("Paragraph 125")
+
+
 def test_a_selection_in_a_finished_piece_survives_while_text_comes(lab: Lab) -> None:
     lab.open([SETUP, "%%chat slow\nhello"])
     lab.run(0)

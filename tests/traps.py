@@ -99,18 +99,15 @@ TEASE = """
 
 LEAKS = """
 () => {
-    const fits = (inner, outer) => inner.bottom > outer.top && inner.top < outer.bottom
-        && inner.right > outer.left && inner.left < outer.right;
-    const leaks = [];
-    for (const element of document.querySelectorAll('.nbchat-reply *')) {
+    const middle = ({x, y, width, height}) => [x + width / 2, y + height / 2];
+    const isOutside = ([x, y], {left, right, top, bottom}) => x < left || x > right || y < top || y > bottom;
+    return [...document.querySelectorAll('.nbchat-reply *')].filter(element => {
         const output = element.closest('.jp-OutputArea-output, .output_area');
-        if (!output || fits(element.getBoundingClientRect(), output.getBoundingClientRect())) continue;
+        const place = () => [middle(element.getBoundingClientRect()), output.getBoundingClientRect()];
+        if (!isOutside(...place())) return false;
         output.scrollIntoView({block: 'center'});
-        const {x, y, width, height} = element.getBoundingClientRect();
-        const seen = document.elementFromPoint(x + width / 2, y + height / 2);
-        if (seen && seen.closest('.nbchat-reply') && output.contains(seen)) leaks.push(JSON.stringify([x,y,width,height,output.getBoundingClientRect(),seen.outerHTML.slice(0,100)])+element.outerHTML);
-    }
-    return leaks;
+        return isOutside(...place()) && output.contains(document.elementFromPoint(...place()[0]));
+    }).map(element => element.outerHTML);
 }
 """
 """What of a reply is seen where its output is not."""
@@ -162,7 +159,7 @@ class Traps:
         return self._page.evaluate(OUTLINE)
 
     def _note(self, kind: str, what: str) -> None:
-        self.sprung.append(f"{kind}: {what[:900]}")
+        self.sprung.append(f"{kind}: {what[:300]}")
 
     def _note_request(self, request: Request) -> None:
         if not self._may_ask(request.url):

@@ -17,7 +17,7 @@ from nbchat.display.terminal import TextView
 from nbchat.display.terminal import view as terminal_view
 from nbchat.errors import ReplyInterrupted
 from nbchat.loop import TICK, Worker
-from nbchat.notebook import cell_id, in_kernel, publisher
+from nbchat.notebook import cell_id, in_kernel, inside_a_cell, publisher
 from nbchat.reply import Reply
 
 __all__ = ["CellView", "Look", "TextView", "show", "show_async", "show_live", "show_page"]
@@ -42,9 +42,9 @@ def show(start: Callable[[], Reply], look: Look = Look()) -> Reply:
     try:
         while not reply.wait(TICK):
             view.draw(reply)
+        view.end(reply)
     except KeyboardInterrupt:
         raise _interrupted(reply, view) from None
-    view.end(reply)
     reply.result()
     return reply
 
@@ -62,7 +62,10 @@ async def show_async(start: Callable[[], Reply], look: Look = Look()) -> Reply:
             view.draw(reply)
             await asyncio.sleep(TICK)
     except (asyncio.CancelledError, KeyboardInterrupt):
-        raise _interrupted(reply, view) from None
+        interrupted = _interrupted(reply, view)
+        if not inside_a_cell():  # a KeyboardInterrupt that ends a task ends the kernel's loop, too
+            raise
+        raise interrupted from None
     view.end(reply)
     reply.result()
     return reply

@@ -20,17 +20,25 @@ class Progress:
     def __init__(self) -> None:
         self._seen = (0, 0)
         self._since = time.monotonic()
+        self._come = 0  # when the last notice did
 
     def is_quiet(self, reply: Reply) -> bool:
         """Whether nothing new has come for so long that it is time for a word."""
         seen = (len(reply.turn.chunks), len(reply.notices))
+        if seen[1] != self._seen[1]:
+            self._come = _come(reply)
         if seen != self._seen:
             self._seen, self._since = seen, time.monotonic()
         return time.monotonic() - self._since > _QUIET
 
     def line(self, reply: Reply) -> str:
         """Who is asked, for how long, and what is going on."""
-        return _joined([*_asked(reply), f"{reply.seconds:.0f} s", _doing(reply)])
+        return _joined([*_asked(reply), f"{reply.seconds:.0f} s", self._notice(reply) or _doing(reply)])
+
+    def _notice(self, reply: Reply) -> str:
+        """The last word about what goes on, unless something has come since."""
+        words = [notice.text for notice in reply.notices if not notice.lasting]
+        return words[-1] if words and self._come == _come(reply) else ""
 
 
 def caption(reply: Reply) -> str:
@@ -75,10 +83,12 @@ def _asked(reply: Reply) -> Iterator[str]:
         yield provider
 
 
+def _come(reply: Reply) -> int:
+    return len(reply.turn.chunks) + len(reply.turn.thoughts)
+
+
 def _doing(reply: Reply) -> str:
     turn = reply.turn
-    if reply.notices:
-        return reply.notices[-1].text
     if turn.status == "queued" and reply.seconds > 1:
         return "waiting for the reply before it"
     if turn.chunks:

@@ -144,7 +144,8 @@ class CellView:
         return sum(map(len, bundle.values()))
 
     def _end_in_pieces(self, reply: Reply, below: str) -> None:
-        rest = self._open.held + self._live.finish(reply.text)
+        self._open.hold(self._live.finish(reply.text), 0)  # at once: after an interrupt this is done again
+        rest = self._open.held
         plain = reply.text[self._open.begin :]
         if not self._pieces.has_stop:
             self._pieces.draw(self._bundle(rest + below, plain), self._metadata_of_last(reply))

@@ -27,4 +27,4 @@ class View(Protocol):
         """Draw a reply that is under way, if it has changed and it is time."""
 
     def end(self, reply: Reply) -> None:
-        """Draw the final form; the last call."""
+        """Draw the final form; the last call, but that an interrupt in it is followed by another."""

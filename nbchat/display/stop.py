@@ -6,10 +6,13 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
+_TOOLTIP = "End this reply and keep what has come"
 HIDDEN_WHEN_DEAD = (
-    "<style>.jp-OutputArea:has(.nbchat-reply) .jp-OutputArea-output.lm-Panel:not(:has(*)){display:none}</style>"
+    "<style>.jp-OutputArea:has(.nbchat-reply) .jp-OutputArea-output.lm-Panel:not(:has(*)),"
+    f'.jupyter-widgets-disconnected[title="{_TOOLTIP}"]{{display:none}}</style>'
 )
-"""A page that was saved while a reply came, and is opened again, has no button any more; JupyterLab would say so."""
+"""A page that was saved while a reply came, and is opened again, has no button any more; JupyterLab would say so.
+A page whose kernel was started again still has one, which does nothing."""
 
 
 class StopButton:
@@ -27,7 +30,7 @@ class StopButton:
         self._publish = publish
         self._button = ipywidgets.Button(
             description="Stop",
-            tooltip="End this reply and keep what has come",
+            tooltip=_TOOLTIP,
             layout={"width": "auto", "margin": "4px 0"},
         )
         self._button.on_click(lambda _: stop())

@@ -32,6 +32,7 @@ class TextView:
 
     def __init__(self, look: Look) -> None:
         self._look = look
+        self._above = "".join(f"> {line}\n" for line in look.prompt.splitlines())
         self._shown = 0
         self._told = 0
 
@@ -51,7 +52,8 @@ class TextView:
     def _print(self, reply: Reply) -> None:
         new = reply.turn.chunks[self._shown :]
         self._shown += len(new)
-        write(sys.stdout, "".join(new))
+        write(sys.stdout, self._above + "".join(new))
+        self._above = ""
 
     def _tell(self, words: list[str]) -> None:
         sys.stdout.flush()

@@ -146,5 +146,10 @@ def _folded(text: str | None, newline: str = " ") -> str:
 def _address(link: Element) -> str:
     """Where a link leads, unless its words say so."""
     href, said = link.get("href", ""), "".join(link.itertext())
-    is_said = said.isprintable() and said in (href, unquote(href), href.removeprefix("mailto:"))
+    is_said = said.isprintable() and said in (
+        href,
+        unquote(href),
+        href.removeprefix("mailto:"),
+        href.removeprefix("http://"),
+    )
     return "" if is_said or not href else f" ({href})"

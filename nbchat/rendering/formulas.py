@@ -38,12 +38,20 @@ _LINE = 100
 """A formula that is still coming is shown as one line of at most so many characters."""
 _COMMAND = re.compile(r"\\([A-Za-z]+|.)", re.DOTALL)
 _UNSAFE = re.compile(
-    r"[][()]|href|url|class|style|cssId|data|unicode|require|includegraphics|texttip|mathtip|toggle|mmlToken|bbox"
-    r"|set[oO]ptions|mathtoolsset|label|ref|eqref|[egx]?def|let|futurelet|csname"
-    r"|(?:html|newcommand|renewcommand|newenvironment|renewenvironment|provide|define|Declare|New).*"
+    r"[][()]|.*ref|[rR]efeq|url|class|style|cssId|data|unicode|require|includegraphics|texttip|mathtip|toggle|mmlToken"
+    r"|bbox|fcolorbox|verb|set[oO]ptions|mathtoolsset|label|[egx]?def|let|futurelet|csname|usetagform"
+    r"|(?:html|(?:re)?new(?:command|environment|tagform|columntype)|provide|define|Declare|New).*"
 )
-"""Commands by which MathJax runs, fetches, styles or points at something, or changes what later formulas mean."""
-_UNSAFE_PART = re.compile(r"\\begin\s*\{\s*(?:html|tex-html)")
+"""Commands by which MathJax runs, fetches, styles or points at something, or changes what later formulas mean; and
+`\\verb`, which may end at half of what is read here as one command: `\\verb\\a\\\\href{x}{y}` is a link."""
+_UNSAFE_PART = re.compile(
+    r"\\begin\s*\{\s*(?:html|tex-html)"
+    r"|\\(?:\\|(?:rule|Rule|Space|raisebox|hspace|mspace)(?![A-Za-z]))\*?"
+    r"(?:\s*[\[{][^]\[{}\\]*[]}])*?\s*[\[{][^]\[{}\\]*\d{3}"
+    r"|\\(?:raise|lower|moveleft|moveright|[hm]skip|m?kern|above)(?![A-Za-z])[-+\s]*\d{3}"
+)
+"""Likewise environments, and lengths beyond those of a page."""
+_LABEL = re.compile(r"\\label\s*\{[\w:. -]*\}")
 _MATHEMATICS = re.compile(r"[\\^_={}+*/<>|&]")
 _SURELY = re.compile(r"\\[A-Za-z{|]|\^|[\w)}]_\{|\A[A-Za-z](?:_|'*\(|'*\s*(?:[=<>+*]|-[\s\d]|/[\w\\(]))", re.ASCII)
 """What follows a dollar sign in formulas, and not in prices, programs and names of variables."""
@@ -52,26 +60,29 @@ _PROSE = re.compile(r"[^\W\d_]{2,}[\W\d_]+[^\W\d_]{2,}|\d\W*\s[^\W\d_]{2,}")
 
 def math_inline(state: StateInline, silent: bool) -> bool:
     """A formula among words: `$…$`, `$$…$$`, `\\(…\\)` or `\\[…\\]`."""
-    mark = state.src[state.pos : min(state.pos + 2, state.posMax)]
-    mark = mark if mark in _INLINE else mark[:1]
-    found = _INLINE[mark].match(state.src, state.pos, state.posMax) if mark in _INLINE else None
-    if not found or not found[1].strip() or (mark[0] == "$" and _is_money(found)):
+    found = _whole(state.src, state.pos, state.posMax)
+    if not found:
         return False
     if not silent:
         token = state.push("math_inline", "", 0)
-        token.content, token.markup = found[1].strip(), mark
+        token.content, token.markup = found[1].strip(), state.src[state.pos : found.start(1)]
     state.pos = found.end()
     return True
+
+
+def _whole(text: str, start: int, end: int) -> re.Match[str] | None:
+    mark = text[start : min(start + 2, end)]
+    mark = mark if mark in _INLINE else mark[:1]
+    found = _INLINE[mark].match(text, start, end) if mark in _INLINE else None
+    return found if found and found[1].strip() and not (mark[0] == "$" and _is_money(found)) else None
 
 
 def math_coming(state: StateInline, silent: bool) -> bool:
     """A formula whose end is still to come: its TeX, as far as it is there."""
     if silent or state.posMax < len(state.src):
         return False
-    mark = state.src[state.pos : state.pos + 2]
-    mark = mark if mark in _COMING else mark[:1]
-    found = _COMING[mark].match(state.src, state.pos) if mark in _COMING else None
-    if not found or (mark[0] == "$" and not _is_surely_math(found)):
+    found = _coming(state.src, state.pos)
+    if not found:
         return False
     if tex := one_line(found[1]):
         state.push("code_inline", "code", 0).content = tex
@@ -79,9 +90,31 @@ def math_coming(state: StateInline, silent: bool) -> bool:
     return True
 
 
+def _coming(text: str, start: int) -> re.Match[str] | None:
+    mark = text[start : start + 2]
+    mark = mark if mark in _COMING else mark[:1]
+    found = _COMING[mark].match(text, start) if mark in _COMING else None
+    return found if found and (mark[0] != "$" or _is_surely_math(found)) else None
+
+
+def formula_with_bars(row: str, start: int, *, coming: bool) -> re.Match[str] | None:
+    """The formula in a row of a table that begins there; between dollars there are prices and borders, too."""
+    found = _whole(row, start, len(row))
+    if found and row[found.start() + 1] not in "([$" and "|" in found[1] and not _has_bars(found):
+        return None
+    return found or (_coming(row, start) if coming else None)
+
+
+def _has_bars(found: re.Match[str]) -> bool:
+    """Whether the bars between two dollars are surely of a formula, by what it says or since they go in pairs."""
+    after = found.string[found.end() : found.end() + 1]
+    in_pairs = found[1][:1] == "|" and found[1].count("|") % 2 == 0
+    return _is_surely_math(found) or (in_pairs and not after.isalnum())
+
+
 def _is_surely_math(found: re.Match[str]) -> bool:
     before = found.string[found.start() - 1 : found.start()]
-    return bool(_SURELY.search(found[1])) and not (before.isascii() and before.isalnum())
+    return bool(_SURELY.search(found[1].lstrip())) and not (before.isascii() and before.isalnum())
 
 
 def one_line(tex: str) -> str:
@@ -160,8 +193,9 @@ def _is_safe(tex: str) -> bool:
 
 
 def formula(token: Token) -> str:
-    """The text that MathJax takes for a formula; an empty string if it had better not."""
-    if not _is_safe(token.content):
+    """The text that MathJax takes for a formula, without labels to point at; an empty string if it had better not."""
+    tex = _LABEL.sub(" ", token.content)
+    if not _is_safe(tex):
         return ""
     opening, closing = ("\\[", "\\]") if token.markup in ("$$", "\\[") else ("\\(", "\\)")
-    return escape(f"{opening}{token.content}{closing}")
+    return escape(f"{opening}{tex}{closing}")

@@ -9,18 +9,21 @@ from functools import cache
 from markdown_it import MarkdownIt
 from markdown_it.common.utils import normalizeReference, unescapeAll
 from markdown_it.renderer import RendererHTML
-from markdown_it.rules_block import StateBlock, table
+from markdown_it.rules_block import StateBlock
 from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from markdown_it.utils import OptionsDict
 
+from nbchat.rendering.addresses import bare_address, with_links
 from nbchat.rendering.code import Env, code, escape
 from nbchat.rendering.directions import set_directions
+from nbchat.rendering.emphasis import emphasis_marks, strikethrough_marks
 from nbchat.rendering.formulas import CLOSING, MATH, formula, math_block, math_inline, one_line
-from nbchat.rendering.lastline import last_words, table_coming
+from nbchat.rendering.lastline import last_words
 from nbchat.rendering.looks import BLOCKS, DISPLAY, NO_CONTENTS, SCROLLED, TABLE, TASK
 from nbchat.rendering.opening import complete
+from nbchat.rendering.tables import table_coming, table_whole
 
 _LONGEST_PARAGRAPH = 10_000
 _MOST_BRACKETS = 300
@@ -28,8 +31,6 @@ _MOST_BRACKETS = 300
 and markdown-it can take a time that grows with the square of it."""
 _DEEPEST = 50
 """Levels of nested blocks; a list in a list is two."""
-_SPARE_CELLS = 200
-"""A table ends where more cells than these (and one row of them) would have to be made up to fill its rows."""
 _SPARE_ADDRESSES = 20_000
 """Characters of addresses that links by reference may have beyond the length of the text."""
 _ADDRESS = re.compile(r"https?://[^/]|mailto:", re.IGNORECASE)
@@ -64,11 +65,13 @@ def _markdown(*, coming: bool = False) -> MarkdownIt:
     markdown.core.ruler.before("inline", "tasks", _mark_tasks)
     markdown.core.ruler.push("dress", _dress)
     markdown.core.ruler.push("directions", set_directions)
-    markdown.block.ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
+    markdown.block.ruler.at("table", table_whole, {"alt": ["paragraph", "reference"]})
     markdown.block.ruler.at("reference", _definition)
     markdown.block.ruler.before("fence", "math", math_block, {"alt": ["paragraph", "reference", "blockquote", "list"]})
+    markdown.inline.ruler.at("emphasis", emphasis_marks)
+    markdown.inline.ruler.at("strikethrough", strikethrough_marks)
     markdown.inline.ruler.before("escape", "math", math_inline)
-    markdown.inline.ruler.before("escape", "address", _bare_address)
+    markdown.inline.ruler.before("escape", "address", bare_address)
     markdown.inline.ruler.before("autolink", "break", _line_break)
     if coming:
         markdown.block.ruler.after("table", "table_coming", table_coming, {"alt": ["paragraph", "reference"]})
@@ -93,22 +96,6 @@ def _parse_inline(state: StateCore) -> None:
 def is_unreadable(words: str) -> bool:
     """Whether this is more than anybody reads in one paragraph; that can only become worse."""
     return len(words) > _LONGEST_PARAGRAPH or words.count("[") > _MOST_BRACKETS
-
-
-def _table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    found = table(state, start, end, True)
-    return found and (silent or table(state, start, _end_of_table(state, start, end), False))
-
-
-def _end_of_table(state: StateBlock, start: int, end: int) -> int:
-    """Where too many cells would be made up: a row of one character can stand for a thousand empty ones."""
-    columns = state.src.count("|", state.bMarks[start], state.eMarks[start])
-    spare = _SPARE_CELLS + columns
-    for line in range(start + 2, end):
-        spare -= max(0, columns - state.src.count("|", state.bMarks[line], state.eMarks[line]))
-        if spare < 0 or state.isEmpty(line):
-            return line
-    return end
 
 
 _DEFINITION = re.compile(
@@ -142,43 +129,6 @@ def _line_break(state: StateInline, silent: bool) -> bool:
     return True
 
 
-_BARE = re.compile(r"://[A-Za-z0-9\[][^\s<>\"`|\\^{}“”‘’«»\u3000-\u9fff\uac00-\ud7af\uff00-\uffef]*")
-
-_SCHEME = re.compile(r"(?<![A-Za-z0-9])https?\Z")
-
-
-def _bare_address(state: StateInline, silent: bool) -> bool:
-    """An address that stands in the text, `http://…` or `https://…`, without the punctuation after it."""
-    found = _BARE.match(state.src, state.pos, state.posMax)
-    if silent or not found or state.linkLevel:
-        return False
-    scheme = _SCHEME.search(state.pending, max(0, len(state.pending) - 6))
-    if not scheme:
-        return False
-    rest = _without_punctuation(found[0])
-    state.pending = state.pending[: scheme.start()]
-    _push_link(state, scheme[0] + rest)
-    state.pos += len(rest)
-    return True
-
-
-def _without_punctuation(address: str) -> str:
-    while True:
-        kept = address.rstrip("?!.,:;*_~'")
-        for opening, closing in ("()", "[]"):
-            if kept.endswith(closing) and kept.count(closing) > kept.count(opening):
-                kept = kept[:-1]
-        if kept == address:
-            return kept
-        address = kept
-
-
-def _push_link(state: StateInline, address: str) -> None:
-    state.push("link_open", "a", 1).attrs = {"href": state.md.normalizeLink(address)}
-    state.push("text", "", 0).content = address
-    state.push("link_close", "a", -1)
-
-
 def _mark_tasks(state: StateCore) -> None:
     for item, paragraph, token in zip(state.tokens, state.tokens[1:], state.tokens[2:], strict=False):
         if (item.type, paragraph.type) == ("list_item_open", "paragraph_open"):
@@ -202,7 +152,7 @@ def _dress(state: StateCore) -> None:
 
 
 def _show_links(token: Token, most: int) -> int:
-    """Keep links that lead to the web or to an address of mail; of others, and of images, the words.
+    """Keep links that lead to the web or to an address of mail, and find more; of others, and of images, the words.
 
     Returns:
         How many characters the addresses of links by reference have. Past `most`, only the words are kept:
@@ -210,7 +160,7 @@ def _show_links(token: Token, most: int) -> int:
     """
     shown: list[Token] = []
     within: list[bool] = []
-    spent = 0
+    spent, is_read = 0, not is_unreadable(token.content)
     for child in token.children or []:
         if child.type == "link_open":
             href = str(child.attrs.get("href", ""))
@@ -221,6 +171,8 @@ def _show_links(token: Token, most: int) -> int:
             child.hidden = within.pop()
         if child.type == "image":
             shown += _image_as_link(child, inside=bool(within))
+        elif child.type == "text" and is_read and not within:
+            shown += with_links(child)
         else:
             shown.append(child)
     token.children = shown

@@ -21,8 +21,10 @@ _LONGEST_LABEL = 200
 """Words in brackets with more characters are no link."""
 _TAGS = ("<br />", "<br/>", "<br>", "<http://", "<https://", "<mailto:")
 _HALF_TAGS = "|".join(sorted({tag[:length] for tag in _TAGS for length in range(1, len(tag))}))
-_HALF_MARK = re.compile(rf"(?:[*_~]+|`+|\$+(?:[A-Z] ?)?\\?|\\|!?\[|{_HALF_TAGS}|&#?[A-Z0-9]*)\Z", re.IGNORECASE)
-_HALF_FORMULA = re.compile(r"\$[A-Za-z]\Z")
+_HALF_MARK = re.compile(
+    rf"(?:[*_~]+|`+|\$+(?:[A-Z] ?)?\\?|\$\$ [A-Z]?|\\|!?\[|{_HALF_TAGS}|&#?[A-Z0-9]*)\Z", re.IGNORECASE
+)
+_HALF_FORMULA = re.compile(r"(?:\$[A-Za-z]|\$\$(?: [A-Za-z])?)\Z")
 """Most likely one, but perhaps the name of a variable: the next character will tell."""
 _HALF_NUMBER = re.compile(r"#(?:\d{0,7}|x[0-9a-f]{0,6})", re.IGNORECASE)
 _TICKS = re.compile("`+")
