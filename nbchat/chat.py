@@ -206,8 +206,9 @@ class Chat:
         return len(live)
 
     def reply_of(self, turn: Turn) -> Reply:
-        """The reply of a turn, be it under way or done."""
-        return self._replies.get(turn.id) or Reply.of(turn)
+        """The reply of a turn, be it under way or done; one that failed is not raised again."""
+        reply = self._replies.get(turn.id)
+        return reply if reply and not reply.error else Reply.of(turn)
 
     def reset(self) -> int:
         """Forget all turns, and say how many; `undo` brings them back, once later turns are undone."""

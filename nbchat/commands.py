@@ -29,6 +29,7 @@ class Again(NamedTuple):
 
     prompt: str
     reply: Reply
+    raw: bool
 
 
 Result = str | Callable[[], Reply] | Again
@@ -119,14 +120,14 @@ def history(chat: Chat, words: list[str]) -> Result:
 
 
 def show(chat: Chat, words: list[str]) -> Result:
-    """show N: a turn, by its number in the history, with its whole reply"""
-    if len(words) != 1 or not words[0].isdecimal():
+    """show N [--raw]: a turn, by its number in the history, with its whole reply"""
+    if not words or not words[0].isdecimal() or words[1:] not in ([], ["--raw"]):
         raise NoMatch
     number = int(words[0])
     if not 0 < number <= len(chat.history):
         raise UsageProblem(f"There is no turn {number}: this conversation has {_count(len(chat.history))}.")
     turn = chat.history[number - 1]
-    return Again(turn.prompt, chat.reply_of(turn))
+    return Again(turn.prompt, chat.reply_of(turn), len(words) > 1)
 
 
 def undo(chat: Chat, words: list[str]) -> Result:

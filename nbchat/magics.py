@@ -80,7 +80,7 @@ class ChatMagics(Magics):
                 _print(result)
                 return None
             if isinstance(result, commands.Again):
-                return partial(_itself, result.reply), replace(look, prompt=result.prompt)
+                return partial(_itself, result.reply), replace(look, prompt=result.prompt, raw=result.raw)
             if result:
                 return result, look
         prompt = asked.prompt if cell is None else cell.removesuffix("\n")

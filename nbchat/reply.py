@@ -43,9 +43,9 @@ class Reply:
 
     @classmethod
     def of(cls, turn: Turn) -> Reply:
-        """The reply of a turn that has ended."""
+        """The reply of a turn that has ended; how it failed is told, and not raised again."""
         reply = cls(turn)
-        reply.error = NbchatError(turn.error) if turn.error else None
+        reply.notices += [Notice(turn.error, lasting=True)] if turn.error else []
         reply._ended.open()
         return reply
 

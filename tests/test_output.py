@@ -231,6 +231,16 @@ def test_a_turn_is_shown_again(ready: Kernel) -> None:
     assert "There is no turn 2" in ran.traceback[0]
 
 
+def test_a_turn_that_failed_is_shown_again_without_failing(ready: Kernel) -> None:
+    ready.run("nbchat.register(ScriptedProvider(['half', nbchat.ProviderError('is down')], name='fails'))")
+    assert ready.run("%%chat fails\nhello", cell_id="a", check=False).error == "ProviderError"
+    for cell in ("%chat show 1", "%chat show 1 --raw"):
+        ran = ready.run(cell, cell_id="b")
+        assert data(ran)[-1]["text/plain"] == "half"
+    assert set(data(ran)[-1]) == {"text/plain"}
+    assert "is down" in data(ready.run("%chat show 1"))[-1]["text/html"]
+
+
 def test_the_next_reply_says_that_one_ended_while_the_page_was_away(ready: Kernel) -> None:
     gone = ready.start("%%chat long\nhello", cell_id="a")
     ready.wait(gone, pieces_have_come)

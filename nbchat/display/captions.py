@@ -21,24 +21,36 @@ class Progress:
         self._seen = (0, 0)
         self._since = time.monotonic()
         self._come = 0  # when the last notice did
+        self._thoughts = 0  # when the last text came
 
     def is_quiet(self, reply: Reply) -> bool:
         """Whether nothing new has come for so long that it is time for a word."""
         seen = (len(reply.turn.chunks), len(reply.notices))
         if seen[1] != self._seen[1]:
             self._come = _come(reply)
+        if seen[0] != self._seen[0]:
+            self._thoughts = len(reply.turn.thoughts)
         if seen != self._seen:
             self._seen, self._since = seen, time.monotonic()
         return time.monotonic() - self._since > _QUIET
 
     def line(self, reply: Reply) -> str:
         """Who is asked, for how long, and what is going on."""
-        return _joined([*_asked(reply), f"{reply.seconds:.0f} s", self._notice(reply) or _doing(reply)])
+        return _joined([*_asked(reply), f"{reply.seconds:.0f} s", self._notice(reply) or self._doing(reply)])
 
     def _notice(self, reply: Reply) -> str:
         """The last word about what goes on, unless something has come since."""
         words = [notice.text for notice in reply.notices if not notice.lasting]
         return words[-1] if words and self._come == _come(reply) else ""
+
+    def _doing(self, reply: Reply) -> str:
+        thoughts = reply.turn.thoughts
+        if reply.status == "queued" and reply.seconds > 1:
+            return "waiting for the reply before it"
+        if len(thoughts) > self._thoughts:
+            words = " ".join("".join(thoughts[-_LAST_WORDS:]).split())
+            return f"thinking: … {words[-_LAST_WORDS:]}"
+        return "waiting for more" if reply.turn.chunks else "asking"
 
 
 def caption(reply: Reply) -> str:
@@ -87,26 +99,14 @@ def _come(reply: Reply) -> int:
     return len(reply.turn.chunks) + len(reply.turn.thoughts)
 
 
-def _doing(reply: Reply) -> str:
-    turn = reply.turn
-    if turn.status == "queued" and reply.seconds > 1:
-        return "waiting for the reply before it"
-    if turn.chunks:
-        return "waiting for more"
-    if turn.thoughts:
-        words = " ".join("".join(turn.thoughts[-_LAST_WORDS:]).split())
-        return f"thinking: … {words[-_LAST_WORDS:]}"
-    return "asking"
-
-
 def _outcome(reply: Reply) -> Iterator[str]:
     turn = reply.turn
     length = f"{len(reply.text):,} characters"
     if turn.usage and turn.usage.completion_tokens is not None:
         yield f"{turn.usage.completion_tokens:,} tokens"
-    elif reply.text and not (turn.cut and reply.error):
+    elif reply.text and not (turn.cut and reply.status == "failed"):
         yield length
-    if reply.error:
+    if reply.status == "failed":
         yield f"cut off after {length}" if turn.cut else "failed"
     elif reply.status != "done":
         yield "stopped"

@@ -51,9 +51,9 @@ class TextView:
 
     def _print(self, reply: Reply) -> None:
         new = reply.turn.chunks[self._shown :]
-        self._shown += len(new)
         write(sys.stdout, self._above + "".join(new))
         self._above = ""
+        self._shown += len(new)
 
     def _tell(self, words: list[str]) -> None:
         sys.stdout.flush()

@@ -100,10 +100,11 @@ class Live:
         env: Env = {"references": self._references}
         tokens = go_on(self._parse(piece, env).tokens, self._lead)
         will_go_on(tokens, below)
+        html = page(to_html(tokens, env))
         self._lead = below
         self.sealed += len(piece)
         self._open = self._tail = ""
-        return page(to_html(tokens, env))
+        return html
 
     def _open_environment(self) -> Env:
         """Definitions in the tail may be half there: they count for this frame only."""
