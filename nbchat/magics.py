@@ -21,7 +21,8 @@ from nbchat.completion import remove as remove_completions
 from nbchat.config import NbChat, settings
 from nbchat.errors import ReplyInterrupted, UsageProblem
 from nbchat.loop import allow_nested_loops
-from nbchat.notebook import CellOutput, PageClock, in_kernel, inside_a_cell
+from nbchat.notebook import in_kernel, inside_a_cell
+from nbchat.traffic import CellOutput, PageClock
 
 # The rest is imported where it is used: loading the extension must not slow down the start of every kernel.
 if TYPE_CHECKING:

@@ -18,8 +18,9 @@ from nbchat.display.look import Look
 from nbchat.display.pacing import Pace
 from nbchat.display.pieces import Bundle, Pieces
 from nbchat.display.stop import HIDDEN_WHEN_DEAD
-from nbchat.notebook import PageClock, takes_clicks
+from nbchat.notebook import takes_clicks
 from nbchat.reply import Reply
+from nbchat.traffic import PageClock
 
 if TYPE_CHECKING:
     from nbchat import rendering
@@ -64,7 +65,8 @@ class CellView:
         self._open = _Piece(held=rendering.quote(look.prompt))
         self._pace = Pace()
         self._progress = Progress()
-        self._shown = 0  # characters
+        self._seen = 0  # characters of the text that frames were made of
+        self._is_bare = True  # nothing of the text is to be seen yet
         self._line = ""
         can_stop = own_cell and takes_clicks()
         self._stop_from = time.monotonic() + _STOP_AFTER if can_stop else inf
@@ -78,11 +80,14 @@ class CellView:
             return
         started = time.monotonic()
         text = reply.text if self._look.stream else ""
-        line = self._progress.line(reply) if self._progress.is_quiet(reply) or not text else ""
-        if len(text) > self._shown or line != self._line:
-            self._line = line
-            size = self._draw_frame(reply, text[: self._shown + _STEP])
-            self._pace.count(started, size, hurry=len(text) > self._shown + _STEP)
+        line = self._progress.line(reply) if self._progress.is_quiet(reply) or self._is_bare else ""
+        if len(text) > self._seen or line != self._line:
+            is_first, self._line = not self._seen, line
+            self._seen = min(len(text), self._seen + _STEP)
+            if text and is_first:
+                self._open.hold(self._reasoning(reply), len(reply.reasoning))
+            size = self._draw_frame(reply, text[: self._seen])
+            self._pace.count(started, size, hurry=len(text) > self._seen)
         if started > self._stop_from:
             self._stop_from = inf
             self._pieces.offer_stop(reply.stop)
@@ -103,24 +108,18 @@ class CellView:
         """Draw the open piece, and begin the next once it is full; gives the size of what was sent."""
         if len(text) > self._rendering.LIMIT:
             return self._draw_end_of(reply, text)
-        if text and not self._shown:
-            self._open.hold(self._reasoning(reply), len(reply.reasoning))
         finished = self._live.sealed
         sealed, tail = self._live.update(text)
         self._open.hold(sealed, self._live.sealed - finished)
         size = self._next_piece(reply, text) if self._open.weight >= self._room() else 0
-        body = self._open.held + tail
         plain = text[self._open.begin :]
-        if body or (self._look.raw and plain):
-            self._shown = len(text)
-        elif not self._shown:  # marks alone, which show nothing yet
-            self._line = self._line or self._progress.line(reply)
-        if body or self._line or plain:
-            size += self._draw(reply, body + self._caption(self._line) + self._hidden, plain)
-        return size
+        if self._is_bare and (tail or self._live.sealed or (self._look.raw and plain)):
+            self._is_bare = False
+            self._line = self._line if self._progress.is_quiet(reply) else ""
+        body = self._open.held + tail + self._caption(self._line)
+        return size + self._draw(reply, body + self._hidden, plain) if body or plain else size
 
     def _draw_end_of(self, reply: Reply, text: str) -> int:
-        self._shown = len(text)
         body = self._open.held + self._rendering.last_lines(text) + self._caption(self._line) + self._hidden
         return self._draw(reply, body, text[max(self._open.begin, len(text) - _ROOM) :])
 

@@ -7,7 +7,8 @@ from typing import Any
 from uuid import uuid4
 
 from nbchat.display.stop import StopButton
-from nbchat.notebook import CellOutput, publisher
+from nbchat.notebook import publisher
+from nbchat.traffic import CellOutput
 
 Bundle = dict[str, str]
 
