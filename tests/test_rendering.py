@@ -286,6 +286,18 @@ def test_a_formula_that_could_do_something_is_shown_as_code() -> None:
     assert r"<pre><code>$$" in inner("$$\n\\style{x}{y}\n$$")
 
 
+@pytest.mark.parametrize("name", ["equation", "align*", "gather"])
+def test_an_environment_needs_no_marks_around_it(name: str) -> None:
+    tex = f"\\begin{{{name}}}\na_1 &= b_1 \\\\\nc &= d\n\\end{{{name}}}"
+    assert formulas(f"Text\n{tex}\nmore *text*") == [f"\\[{tex}\\]"]
+    assert "\\[" not in inner(f"Text\n{tex.removesuffix('}')}")
+
+
+def test_an_environment_that_is_no_formula_is_text() -> None:
+    assert "mathjax_process" not in inner("\\begin{verbatim}\nx\n\\end{verbatim}")
+    assert "mathjax_process" not in inner("\\begin{align}\n\\href{x}{y}\n\\end{align}")
+
+
 def test_a_label_is_left_out_of_a_formula() -> None:
     assert formulas("$$\n\\begin{align}\na &= b \\label{eq:one.a} \\\\ c\n\\end{align}\n$$") == [
         "\\[\\begin{align}\na &= b   \\\\ c\n\\end{align}\\]"

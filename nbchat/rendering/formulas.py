@@ -28,6 +28,11 @@ _BLOCK = {  # no blank lines; the last group is empty where the text ends before
     ),
     "\\[": re.compile(r"\\\[((?:[^\\\n]|\\(?:[^][\n]|(?=\n|\Z))|\n(?![ \t]*\n)){0,5000}+)(\\\][ \t]*(?:\n|\Z)|\Z)"),
 }
+_ENVIRONMENT = r"\{(?:equation|align|gather|multline|alignat|flalign|eqnarray)\*?\}"
+_BLOCK["\\b"] = re.compile(  # \begin{…} without marks around it
+    rf"\\begin(?={_ENVIRONMENT})((?:[^\\\n]|\\(?!end{_ENVIRONMENT})(?:[^\n]|(?=\n|\Z))|\n(?![ \t]*\n)){{0,5000}}+)"
+    rf"(\\end{_ENVIRONMENT}[ \t]*(?:\n|\Z)|\Z)"
+)
 _COMING = {  # to the end of the text, without what may be half of the closing mark
     "$": re.compile(r"\$(?!\s)((?:[^\\$]|\\.){1,300}+)\\?\Z", re.DOTALL),
     "$$": re.compile(r"\$\$((?:[^\\$]|\\.){0,5000}+)(?:\\|\$)?\Z", re.DOTALL),
@@ -117,6 +122,13 @@ def _is_surely_math(found: re.Match[str]) -> bool:
     return bool(_SURELY.search(found[1].lstrip())) and not (before.isascii() and before.isalnum())
 
 
+def without_marks(token: Token) -> str:
+    """The TeX of a formula on lines of its own; an environment is all TeX, and one that is still open has no end."""
+    if token.markup == "\\b":
+        return token.content
+    return token.content[2 : None if token.type == "math_open" else -2].strip()
+
+
 def one_line(tex: str) -> str:
     """TeX on one line, since a formula of many lines of TeX may have one line when it is set."""
     line = " ".join(tex.split())
@@ -197,5 +209,5 @@ def formula(token: Token) -> str:
     tex = _LABEL.sub(" ", token.content)
     if not _is_safe(tex):
         return ""
-    opening, closing = ("\\[", "\\]") if token.markup in ("$$", "\\[") else ("\\(", "\\)")
+    opening, closing = ("\\[", "\\]") if token.markup in _BLOCK else ("\\(", "\\)")
     return escape(f"{opening}{tex}{closing}")

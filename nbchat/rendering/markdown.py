@@ -19,7 +19,7 @@ from nbchat.rendering.addresses import bare_address, with_links
 from nbchat.rendering.code import Env, code, escape
 from nbchat.rendering.directions import set_directions
 from nbchat.rendering.emphasis import emphasis_marks, strikethrough_marks
-from nbchat.rendering.formulas import CLOSING, MATH, formula, math_block, math_inline, one_line
+from nbchat.rendering.formulas import CLOSING, MATH, formula, math_block, math_inline, one_line, without_marks
 from nbchat.rendering.lastline import last_words
 from nbchat.rendering.looks import BLOCKS, DISPLAY, NO_CONTENTS, SCROLLED, TABLE, TASK
 from nbchat.rendering.opening import complete
@@ -213,11 +213,11 @@ class _Renderer(RendererHTML):
 
     def math_block(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Env) -> str:
         token = tokens[idx]
-        inner = Token("", "", 0, content=token.content[2:-2].strip(), markup=token.markup)
+        inner = Token("", "", 0, content=without_marks(token), markup=token.markup)
         if found := formula(inner):
             return f'<div class="{MATH}" style="{DISPLAY}">{found}</div>\n'
         return code(token.content, env)
 
     def math_open(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: Env) -> str:
-        tex = one_line(tokens[idx].content[2:].rstrip("$\\"))
+        tex = one_line(without_marks(tokens[idx]).rstrip("$\\"))
         return f"<p{self.renderAttrs(tokens[idx])}><code>{escape(tex)}</code></p>\n" if tex else ""
