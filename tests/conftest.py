@@ -97,17 +97,11 @@ def chromium_path() -> str:
 @pytest.fixture
 def chromium(chromium_path: str) -> Iterator[Browser]:
     """A browser that finds no host but this machine."""
-    from playwright.sync_api import sync_playwright
+    from labs import browser
 
     # One Playwright a test: its loop stays "running" in this thread, and no async test could start after it.
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium_path,
-            chromium_sandbox=False,
-            args=["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"],
-        )
-        yield browser
-        browser.close()
+    with browser(chromium_path) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")
