@@ -12,7 +12,7 @@ CLOSE = "</div>\n"
 FORMULA = "mathjax_process tex2jax_process"
 
 TAGS = "p|h[3-6]|[uo]l|li|blockquote|pre|code|em|strong|s|[hb]r|table|thead|tbody|t[rhd]|a|span|div|small|[bi]"
-TAGS += "|details|summary"
+TAGS += "|details|summary|su[bp]"
 VOID = {"br", "hr"}
 DECLARATION = (
     r"(?:(?:margin|padding|border|font-size|opacity)(?:-[a-z]+)?:[\w. ]+"

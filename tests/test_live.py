@@ -474,3 +474,9 @@ def test_frames_that_cost_too_much_come_rarer_and_the_end_always() -> None:
     drawn = {live.update(text[:end]).tail for end in range(16_000, 50_000, 20)}
     assert 50 < len(drawn) < 34_000 / 20 / 4
     assert live.finish(text) == render(text)
+
+
+def test_words_above_the_line_have_no_marks_while_they_come() -> None:
+    text = "H<sub>2</sub>O"
+    for end in range(1, len(text) + 1):
+        assert Page(Live().update(text[:end]).tail).text.strip() in ("H", "H2", "H2O")

@@ -286,6 +286,13 @@ def test_a_formula_that_could_do_something_is_shown_as_code() -> None:
     assert r"<pre><code>$$" in inner("$$\n\\style{x}{y}\n$$")
 
 
+def test_words_above_and_below_the_line() -> None:
+    assert "H<sub>2</sub>O, m<sup>2</sup>" in inner("H<sub>2</sub>O, m<sup>2</sup>")
+    assert "**x<sub><em>i</em></sub> y" in inner("**x<sub>*i*</sub> y")
+    assert "&lt;sub onclick=run()&gt;" in inner("<sub onclick=run()>a</sub>")
+    assert "&lt;sub&gt;a&lt;/sup&gt;" in inner("<sub>a</sup>")
+
+
 @pytest.mark.parametrize("name", ["equation", "align*", "gather"])
 def test_an_environment_needs_no_marks_around_it(name: str) -> None:
     tex = f"\\begin{{{name}}}\na_1 &= b_1 \\\\\nc &= d\n\\end{{{name}}}"

@@ -30,7 +30,7 @@ _CLASSES: dict[str, set[str]] = {
     "i": CODE_CLASSES,
 }
 _DIRECTED = {"p", "h3", "h4", "h5", "h6", "ul", "ol", "blockquote", "div", "th", "td", "code", "span"}
-_PLAIN = {"thead", "tbody", "tr", "a", "br", "em", "s", "small", "strong"}
+_PLAIN = {"thead", "tbody", "tr", "a", "br", "em", "s", "small", "strong", "sub", "sup"}
 _TAGS = {*_STYLES, *_CLASSES, *_DIRECTED, *_PLAIN}
 
 

@@ -22,7 +22,7 @@ from nbchat.rendering.emphasis import emphasis_marks, strikethrough_marks
 from nbchat.rendering.formulas import CLOSING, MATH, formula, math_block, math_inline, one_line, without_marks
 from nbchat.rendering.lastline import last_words
 from nbchat.rendering.looks import BLOCKS, DISPLAY, NO_CONTENTS, SCROLLED, TABLE, TASK
-from nbchat.rendering.opening import complete
+from nbchat.rendering.opening import complete, push_within
 from nbchat.rendering.tables import table_coming, table_whole
 
 _LONGEST_PARAGRAPH = 10_000
@@ -73,6 +73,7 @@ def _markdown(*, coming: bool = False) -> MarkdownIt:
     markdown.inline.ruler.before("escape", "math", math_inline)
     markdown.inline.ruler.before("escape", "address", bare_address)
     markdown.inline.ruler.before("autolink", "break", _line_break)
+    markdown.inline.ruler.before("autolink", "raised", _raised)
     if coming:
         markdown.block.ruler.after("table", "table_coming", table_coming, {"alt": ["paragraph", "reference"]})
         complete(markdown)
@@ -115,11 +116,25 @@ def _definition(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     return True
 
 
+_RAISED = re.compile(r"<(su[bp])>([^<>\n]{1,100})</\1>")
+
+
+def _raised(state: StateInline, silent: bool) -> bool:
+    """`H<sub>2</sub>O`, `m<sup>2</sup>`: what models write for want of anything in markdown."""
+    found = _RAISED.match(state.src, state.pos)
+    if not found:
+        return False
+    if not silent:
+        push_within(state, found[1], *found.span(2))
+    state.pos = found.end()
+    return True
+
+
 _LINE_BREAK = re.compile(r"<br[ \t]*/?>", re.IGNORECASE)
 
 
 def _line_break(state: StateInline, silent: bool) -> bool:
-    """`<br>`: the one tag of HTML that models write for want of anything in markdown, in table cells."""
+    """`<br>`: likewise, in the cells of tables."""
     found = _LINE_BREAK.match(state.src, state.pos, state.posMax)
     if not found:
         return False

@@ -19,7 +19,7 @@ from nbchat.rendering.formulas import math_coming
 
 _LONGEST_LABEL = 200
 """Words in brackets with more characters are no link."""
-_TAGS = ("<br />", "<br/>", "<br>", "<http://", "<https://", "<mailto:")
+_TAGS = ("<br />", "<br/>", "<br>", "<sub>", "<sup>", "<http://", "<https://", "<mailto:")
 _HALF_TAGS = "|".join(sorted({tag[:length] for tag in _TAGS for length in range(1, len(tag))}))
 _HALF_MARK = re.compile(
     rf"(?:[*_~]+|`+|\$+(?:[A-Z] ?)?\\?|\$\$ [A-Z]?|\\|!?\[|{_HALF_TAGS}|&#?[A-Z0-9]*)\Z", re.IGNORECASE
@@ -32,6 +32,7 @@ _HALF_ADDRESS = re.compile(
     r"""\(\s*(?:(?:<[^<>\n]*>?|[^\s<]\S*)(?:\s+(?:"[^"]*"?|'[^']*'?|\([^()]*\)?)?)?)?\s*\Z|\[[^][]{0,100}\Z|\Z"""
 )
 """What follows the words of a link that is not whole."""
+_RAISED = re.compile(r"<(su[bp])>([^<>\n]{0,100})(?:</?s?u?[bp]?)?\Z")
 _ADDRESS = re.compile(r"<(?:https?://|mailto:|[\w.+-]+@)[^\s<>]*\Z", re.IGNORECASE)
 
 
@@ -47,6 +48,7 @@ def complete(markdown: MarkdownIt) -> None:
     rules.after("link", "link_coming", _link_coming)
     rules.after("image", "image_coming", _image_coming)
     rules.after("autolink", "address_coming", _address_coming)
+    rules.before("autolink", "raised_coming", _raised_coming)
     markdown.inline.ruler2.after("balance_pairs", "emphasis_coming", _emphasis_coming)
 
 
@@ -145,6 +147,24 @@ def _address_coming(state: StateInline, silent: bool) -> bool:
         return False
     state.pos += 1
     return True
+
+
+def _raised_coming(state: StateInline, silent: bool) -> bool:
+    found = _RAISED.match(state.src, state.pos) if _is_last(state, silent) else None
+    if found:
+        push_within(state, found[1], *found.span(2))
+        state.pos = state.posMax
+    return bool(found)
+
+
+def push_within(state: StateInline, tag: str, start: int, end: int) -> None:
+    """Add what stands between two places, within an element."""
+    most = state.posMax
+    state.pos, state.posMax = start, end
+    state.push(f"{tag}_open", tag, 1)
+    state.md.inline.tokenize(state)
+    state.push(f"{tag}_close", tag, -1)
+    state.posMax = most
 
 
 def _emphasis_coming(state: StateInline) -> None:
