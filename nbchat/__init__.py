@@ -16,7 +16,8 @@ from nbchat.errors import NbchatError, ProviderError, ReplyInterrupted, UsagePro
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from nbchat.chat import Chat, current
+    from nbchat.chat import Chat
+    from nbchat.conversations import current
     from nbchat.providers.registry import register
     from nbchat.reply import Reply
 
@@ -38,7 +39,7 @@ __all__ = [
 _HOMES = {
     "Chat": "nbchat.chat",
     "Reply": "nbchat.reply",
-    "current": "nbchat.chat",
+    "current": "nbchat.conversations",
     "register": "nbchat.providers.registry",
 }
 

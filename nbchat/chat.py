@@ -6,31 +6,28 @@ once. Text gathers in it on that thread; whoever wants it looks (or waits) on th
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Coroutine
-from concurrent.futures import Future
-from contextlib import aclosing
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Any, NamedTuple
 
+from nbchat.asking import Asker, Call, end_with_job, explained, going_on, is_secret
 from nbchat.config import settings
-from nbchat.errors import NbchatError, ProviderError, UsageProblem
-from nbchat.history import History, Turn, context
-from nbchat.loop import Worker, shared
-from nbchat.messages import Chunk, Message, Messages, Notice, clean
-from nbchat.notebook import Cell, SendCounter
+from nbchat.errors import ContextLengthError, UsageProblem
+from nbchat.history import Cell, Change, History, Record, Turn, Window, context, size_that_fits
+from nbchat.loop import shared
+from nbchat.messages import Messages, Notice, clean
+from nbchat.notebook import SendCounter, execution_number, source
 from nbchat.providers import registry
-from nbchat.providers.adapt import chunks, is_ours, options_of
-from nbchat.providers.base import shared_loop
-from nbchat.providers.failures import redact
+from nbchat.providers.adapt import options_of
+from nbchat.providers.services import SERVICES
 from nbchat.reply import Reply
+from nbchat.saved.written import prompt_in
 
-_GRACE = 0.15
-"""Seconds that a stopped provider has to end by itself before it is abandoned."""
-_SLICE = 0.02
-"""Seconds for which a provider that never waits may keep its loop to itself."""
+_TRIES = 6
+"""How often a conversation that is too long for its model is sent with ever fewer turns."""
 
 
 class Preview(NamedTuple):
@@ -41,19 +38,6 @@ class Preview(NamedTuple):
     options: dict[str, Any]
     """Without keys and the like."""
     messages: Messages
-
-
-@dataclass(frozen=True)
-class _Call:
-    """What a turn is asked for with."""
-
-    choice: registry.Choice
-    history: bool
-    own_system: str | None
-    own_options: dict[str, Any]
-    """This prompt's own, for when it is retried."""
-    system: str
-    options: dict[str, Any]
 
 
 class Chat:
@@ -84,7 +68,9 @@ class Chat:
         max_context: int | None = None,
         **options: Any,
     ) -> None:
-        self.system = system
+        self.name = ""
+        """Which of the notebook's conversations this is; empty for one of its own."""
+        self._system_prompt = system
         self.max_context = max_context
         self.options = options | ({} if timeout is None else {"timeout": timeout})
         self.history = History()
@@ -93,20 +79,42 @@ class Chat:
         if model or provider or base_url or api_key:
             self._first = _choose(model, provider, base_url, api_key)
         self._last = self._first
-        self._calls: weakref.WeakKeyDictionary[Turn, _Call] = weakref.WeakKeyDictionary()
-        self._replies: weakref.WeakValueDictionary[str, Reply] = weakref.WeakValueDictionary()
+        self._calls: weakref.WeakKeyDictionary[Turn, Call] = weakref.WeakKeyDictionary()
+        self._replies: weakref.WeakValueDictionary[tuple[str, datetime], Reply] = weakref.WeakValueDictionary()
+        self._limits: dict[tuple[str, str], int] = {}
+        """How many tokens a provider's model takes, as far as its refusals told."""
+        self._oldest_sent = ""
+        self._words: list[str] = []
+        """About the conversation, for the next reply's caption."""
+        self._storage_news: Callable[[], str] = str
+        """A word about where the conversation is kept, once."""
+        self._record: Record | None = None
         self._cells: SendCounter | None = None
         self._lock = threading.Lock()  # so that turns are asked in the order of the history
-        self._queue = _Queue()
-        self._worker: Worker | None = None
+        self._asker = Asker()
 
     def __repr__(self) -> str:
         return f"<Chat with {self.model}: {len(self.history)} turn{'s' * (len(self.history) != 1)}>"
 
     @property
+    def system(self) -> str | None:
+        """The system prompt of this conversation; None: the settings'."""
+        return self._system_prompt
+
+    @system.setter
+    def system(self, text: str | None) -> None:
+        self._system_prompt = text
+        if self._record:
+            self._record.set_system(text)
+
+    @property
     def model(self) -> str:
         """The model that the next prompt goes to unless it names another."""
-        return self._last.model or self._last.name if self._last else settings().default_model()
+        if self._last:
+            return self._last.model or self._last.name
+        if last := _last_own(self.history):
+            return last.model or last.provider
+        return settings().default_model()
 
     @property
     def messages(self) -> Messages:
@@ -125,6 +133,7 @@ class Chat:
         system: str | None = None,
         history: bool = True,
         new: bool = False,
+        instead_of: Turn | None = None,
         **options: Any,
     ) -> Reply:
         """Send a prompt; the reply starts at once, or when the one before it in this conversation has ended.
@@ -137,6 +146,7 @@ class Chat:
             system: A system prompt for this prompt only.
             history: False to send without earlier turns, and keep no turn.
             new: Forget the conversation first (as `reset` does); not with `history=False`, which keeps it as it is.
+            instead_of: A turn in whose place this one goes, unless it goes in the place of the cell's own.
             **options: For this prompt only: `temperature`, `max_tokens`, `proxy`, `timeout` and whatever the
                 provider takes.
 
@@ -145,37 +155,64 @@ class Chat:
                 nothing forgotten.
         """
         _require_text(prompt)
+        prompt = clean(prompt)
         cell = self._cells.next() if self._cells and history else None
-        choice = self._choice(model, provider, base_url, cell)
+        old = self.history.of_cell(cell, prompt, instead_of) if history else None
+        choice = self._choice(model, provider, base_url, old)
         call = self._call(choice, history, system, options)
-        turn = Turn(clean(prompt), choice.model, choice.name, cell)
+        turn = _turn(prompt, call, cell)
         if not history:
             return self._start(turn, call)
         if new:
             self.reset()
         with self._lock:
             self._last = choice
-            self._stop_turn(self.history.add(turn))
-            return self._start(turn, call)
+            stale = self._stale_after(old)
+            self._stop_turn(self.history.add(turn, instead_of))
+            return self._start(turn, call, stale)
 
-    def retry(self, model: str | None = None) -> Reply:
-        """Send the last prompt again, to another model if one is named; its new reply takes the old one's place.
+    def retry(self, model: str | None = None, *, turn: Turn | None = None) -> Reply:
+        """Send a prompt again, to another model if one is named; its new reply takes the old one's place.
+
+        Args:
+            model: Who answers now, and from here on.
+            turn: Which prompt; the last one if None.
 
         Raises:
             UsageProblem: If there is no turn yet, or no such model; nothing is changed then.
         """
-        choice = _choose(model) if model else None
+        return self._again(turn or self._last_turn("retry"), _choose(model) if model else None)
+
+    def go_on(self) -> Reply:
+        """Let the last reply go on that was stopped or cut off; what comes is appended to it.
+
+        Raises:
+            UsageProblem: If the last reply was not cut; nothing is changed then.
+        """
+        old = self._last_turn("continue")
+        if not old.cut:
+            raise UsageProblem("There is nothing to continue: the last reply was not cut off.")
+        return self._again(old, None, begun=old.text)
+
+    def _last_turn(self, what: str) -> Turn:
         if not self.history:
-            raise UsageProblem("There is nothing to retry: this conversation has no turn yet.")
-        old = self.history[-1]
-        before = self._calls[old]
-        call = self._call(choice or before.choice, True, before.own_system, before.own_options)
-        turn = Turn(old.prompt, call.choice.model, call.choice.name, old.cell)
+            raise UsageProblem(f"There is nothing to {what}: this conversation has no turn yet.")
+        return self.history[-1]
+
+    def _again(self, old: Turn, choice: registry.Choice | None, *, begun: str = "") -> Reply:
+        """Send a turn's prompt as a new version of it."""
+        known = self._calls.get(old)
+        own = (known.own_system, known.own_options) if known else (old.system, old.options)
+        call = replace(self._call(choice or self._call_of(old).choice, True, *own), begun=begun)
+        turn = _turn(old.prompt, call, old.cell)
+        turn.execution, turn.is_source = old.execution, old.is_source
+        turn.chunks += [begun] if begun else []
         with self._lock:
             self._last = call.choice
+            stale = self._stale_after(old)
             self.history.replace(old, turn)
             self._stop_turn(old)
-            return self._start(turn, call)
+            return self._start(turn, call, stale)
 
     def preview(
         self,
@@ -187,16 +224,18 @@ class Chat:
         system: str | None = None,
         history: bool = True,
         new: bool = False,
+        instead_of: Turn | None = None,
         **options: Any,
     ) -> Preview:
         """What `send`, which takes and raises the same, would send now, and to whom; nothing is sent."""
         _require_text(prompt)
+        prompt = clean(prompt)
         cell = self._cells.peek() if self._cells and history else None
-        call = self._call(self._choice(model, provider, base_url, cell), history, system, options)
-        earlier = [] if new else self._earlier(call, self.history.of_cell(cell))
-        messages, _ = self._context(earlier, clean(prompt), call.system)
-        shown = {name: value for name, value in call.options.items() if not _is_secret(name)}
-        return Preview(call.choice.model, call.choice.name, shown, messages)
+        old = self.history.of_cell(cell, prompt, instead_of) if history else None
+        call = self._call(self._choice(model, provider, base_url, old), history, system, options)
+        window = self._window(call, prompt, None if new else old, forget=new)
+        shown = {name: value for name, value in call.options.items() if not is_secret(name)}
+        return Preview(call.choice.model, call.choice.name, shown, window.messages)
 
     def stop(self) -> int:
         """Stop all replies of this conversation that are under way, and say how many."""
@@ -207,34 +246,68 @@ class Chat:
 
     def reply_of(self, turn: Turn) -> Reply:
         """The reply of a turn, be it under way or done; one that failed is not raised again."""
-        reply = self._replies.get(turn.id)
+        reply = self._replies.get(turn.key)
         return reply if reply and not reply.error else Reply.of(turn)
 
     def reset(self) -> int:
-        """Forget all turns, and say how many; `undo` brings them back, once later turns are undone."""
+        """Forget all turns, and say how many; `undo` brings them back."""
         self.stop()
         return self.history.reset()
 
-    def undo(self) -> list[Turn]:
-        """Take back the last turn; where there is none, undo a reset. The turns concerned, none if there are none."""
-        turns = self.history.undo()
+    def drop(self, *turns: Turn) -> None:
+        """Take turns out of the conversation; `undo` brings them back."""
         for turn in turns:
-            if turn not in self.history:
-                self._stop_turn(turn)
-        return turns
+            self._stop_turn(turn)
+        self.history.drop(turns)
 
-    def _choice(self, model: str | None, provider: Any, base_url: str | None, cell: Cell | None) -> registry.Choice:
-        """Whom to ask. A prompt that names nobody: the last one asked; in a cell run again, the last before it."""
+    def undo(self) -> Change | None:
+        """Take back the last change of the conversation: a prompt, a retry, a reset, ...; None if there was none."""
+        change = self.history.undo()
+        for turn in self.history.turns_of(change) if change else []:
+            if turn.standing == "gone":
+                self._stop_turn(turn)
+        return change
+
+    def keep_in(self, record: Record | None) -> None:
+        """Take in what a record has of this conversation, and keep it there from now on; None: in memory."""
+        self._record = record
+        self.history.open(record)
+        if record is None:
+            return
+        if self._system_prompt is None:
+            self._system_prompt = record.system
+        else:
+            record.set_system(self._system_prompt)
+
+    def tell(self, word: str) -> None:
+        """Have something said in the next reply's caption."""
+        self._words.append(word)
+
+    def _choice(self, model: str | None, provider: Any, base_url: str | None, old: Turn | None) -> registry.Choice:
+        """Whom to ask. A prompt that names nobody: the last one asked; in an old turn's place, the last before."""
         if model or provider or base_url:
             return _choose(model, provider, base_url)
-        old = self.history.of_cell(cell)
-        if old is None:
-            return self._last or _choose(None)
-        earlier = self.history.before(old)
-        return self._calls[earlier[-1]].choice if earlier else self._first or _choose(None)
+        if old is None and self._last:
+            return self._last
+        last = _last_own(self.history.before(old))
+        return self._call_of(last).choice if last else self._first or _choose(None)
 
-    def _call(self, choice: registry.Choice, history: bool, system: str | None, own: dict[str, Any]) -> _Call:
-        return _Call(choice, history, system, own, self._system(system), self._options(choice, own))
+    def _call(self, choice: registry.Choice, history: bool, system: str | None, own: dict[str, Any]) -> Call:
+        return Call(choice, history, system, own, self._system(system), self._options(choice, own))
+
+    def _call_of(self, turn: Turn) -> Call:
+        """What a turn was asked for with; as far as it was kept, if another kernel asked."""
+        if call := self._calls.get(turn):
+            return call
+        if turn.is_foreign:
+            return self._call(self._choice(None, None, None, turn), True, None, {})
+        who = turn.model or turn.provider
+        try:
+            by_address = turn.base_url and turn.provider not in SERVICES
+            choice = _choose(turn.model or None, None if by_address else turn.provider, turn.base_url or None)
+        except UsageProblem as problem:
+            raise type(problem)(f"This conversation last asked {who}, which cannot be asked here. {problem}") from None
+        return self._call(choice, True, turn.system, turn.options)
 
     def _options(self, choice: registry.Choice, own: dict[str, Any]) -> dict[str, Any]:
         """What to pass to the provider: the settings' defaults, then the conversation's, then this prompt's."""
@@ -249,144 +322,122 @@ class Chat:
         return {name: value for name, value in (defaults | given).items() if value is not None}
 
     def _system(self, own: str | None = None) -> str:
-        return clean(next((text for text in (own, self.system) if text is not None), settings().system))
+        return clean(next((text for text in (own, self._system_prompt) if text is not None), settings().system))
 
-    def _earlier(self, call: _Call, turn: Turn | None) -> list[Turn]:
-        """The turns to send before this one."""
-        remembers = call.history and getattr(call.choice.provider, "supports_message_history", True)
-        return self.history.before(turn) if remembers else []
+    def _window(self, call: Call, prompt: str, turn: Turn | None, *, forget: bool = False, most: int = 0) -> Window:
+        """What to send for a prompt whose turn is this one, if it has a place yet."""
+        remembers = call.remembers and not forget
+        return context(
+            self.history.before(turn) if remembers else [],
+            prompt,
+            system=call.system,
+            most_tokens=most or self._most(call),
+            first=self._oldest_sent,
+            mark_cut=settings().mark_cut,
+            sendable=self.history.state(turn)[1] if remembers else 0,
+        )
 
-    def _context(self, earlier: list[Turn], prompt: str, system: str) -> tuple[list[Message], int]:
-        most = settings().max_context if self.max_context is None else self.max_context
-        return context(earlier, prompt, system=system, most_tokens=most)
+    def _most(self, call: Call) -> int:
+        """How many tokens may be sent: as many as the user said, and the model takes, as far as it is known."""
+        said = settings().max_context if self.max_context is None else self.max_context
+        known = self._limits.get((call.choice.name, call.choice.model), 0)
+        return min(said, known) if said and known else said or known
 
     def _stop_turn(self, turn: Turn | None) -> None:
-        if turn is not None and (reply := self._replies.get(turn.id)):
+        if turn is not None and (reply := self._replies.get(turn.key)):
             reply.stop()
 
-    def _start(self, turn: Turn, call: _Call) -> Reply:
+    def _stale_after(self, turn: Turn | None) -> int:
+        return len(self.history.stale(turn)) if turn else 0
+
+    def _start(self, turn: Turn, call: Call, stale: int = 0) -> Reply:
         reply = Reply(turn)
         reply.notices += self._unseen()
+        reply.notices += [Notice(word, lasting=True) for word in (*self._words, self._storage_news()) if word]
+        self._words.clear()
+        if call.history:
+            reply._finish = lambda: self._finish(reply, stale)
+            reply.conversation = self.name
+            number = self.history.number(turn)
+            reply.follows = self.history[number - 2].id if number > 1 else ""
         self._calls[turn] = call
-        self._replies[turn.id] = reply
+        self._replies[turn.key] = reply
         reply._job = shared().submit(self._run(reply, call))
-        reply._job.add_done_callback(lambda job: _end_with_job(reply, job))
+        reply._job.add_done_callback(lambda job: end_with_job(reply, job))
         return reply
+
+    def _finish(self, reply: Reply, stale: int) -> None:
+        """The reply has ended, and nobody knows yet: keep it, and say what became of the turns after it."""
+        self.history.ended(reply.turn)
+        if (more := len(self.history.stale(reply.turn)) - stale) > 0:
+            are = "turns are" if more > 1 else "turn is"
+            reply.notices.append(Notice(f"{more} later {are} now stale (%chat retry --stale)", lasting=True))
+        self.history.keep(reply.turn)
 
     def _unseen(self) -> list[Notice]:
         """A word about each reply that ended while its page was away; said once."""
         notices = []
-        for number, turn in enumerate(self.history, 1):
-            if turn.unseen:
-                turn.unseen = False
+        for turn in [turn for turn in self._calls if turn.unseen]:
+            turn.unseen = False
+            if number := self.history.number(turn):
                 word = f"the reply to turn {number} ended while the page was away (%chat show {number} shows it)"
                 notices.append(Notice(word, lasting=True))
         return notices
 
-    async def _run(self, reply: Reply, call: _Call) -> None:
+    async def _run(self, reply: Reply, call: Call) -> None:
         """The life of one reply, on the loop thread."""
-        async with self._queue.turnstile():
-            earlier = self._earlier(call, reply.turn)
-            messages, reply.left_out = self._context(earlier, reply.turn.prompt, call.system)
-            reply.turn.status = "streaming"
+        async with self._asker.turnstile():
             try:
-                await self._ask(reply, call, messages)
+                await self._ask_what_fits(reply, call)
             except Exception as error:  # a provider that somebody else wrote may raise anything
-                reply._end("failed", _explained(error, call))
+                reply._end("failed", explained(error, call))
             else:
                 reply._end("done")
 
-    async def _ask(self, reply: Reply, call: _Call, messages: Messages) -> None:
-        """Let the provider answer: ours on this loop, anybody else's on a thread of its own, as it may block."""
-        work = _gather(reply, chunks(call.choice.provider, call.choice.model, messages, call.options))
-        if is_ours(call.choice.provider):
-            shared_loop.set(True)
-            await work
-        else:
-            await self._ask_elsewhere(reply, work)
-
-    async def _ask_elsewhere(self, reply: Reply, work: Coroutine[Any, Any, None]) -> None:
-        if self._worker is None or not self._worker.is_alive:
-            self._worker = Worker("nbchat-provider")
-            weakref.finalize(self, self._worker.stop, patience=0)
-        job = self._worker.submit(work)
-        try:
-            await asyncio.wrap_future(job)
-        except asyncio.CancelledError:
-            if not job.done():
-                await asyncio.wait([asyncio.wrap_future(job)], timeout=_GRACE)
-            if not job.done():
-                reply._feed(Notice(f"{reply.turn.provider} did not react to Stop and was abandoned", lasting=True))
-                self._worker.abandon()
-                self._worker = None
-            raise
+    async def _ask_what_fits(self, reply: Reply, call: Call) -> None:
+        """Ask, and ask again with fewer of the older turns as long as the messages are too long for the model."""
+        turn = reply.turn
+        most = 0
+        for tries in range(_TRIES):
+            window = self._window(call, turn.prompt, turn, most=most)
+            turn.left_out = window.left_out
+            turn.after = self.history.state(turn)[0] if call.remembers else None
+            turn.status = "streaming"
+            try:
+                await self._asker.ask(reply, call, going_on(window.messages, call.begun))
+                self._oldest_sent = window.first
+                return
+            except ContextLengthError as error:
+                most = size_that_fits(window.messages, error.said or str(error))
+                if tries == _TRIES - 1 or len(window.messages) < 3 or turn.text != call.begun:
+                    raise
+                self._limits[call.choice.name, call.choice.model] = most
+                reply._feed(Notice(f"too long for {call.choice.model or call.choice.name}: leaving out older turns"))
 
 
-class _Queue:
-    """Lets the replies of one conversation through one by one; a lock of asyncio's, which belongs to one loop."""
-
-    def __init__(self) -> None:
-        self._of: Worker | None = None
-
-    def turnstile(self) -> asyncio.Lock:
-        if self._of is not shared():  # in a forked child
-            self._of = shared()
-            self._lock = asyncio.Lock()
-        return self._lock
-
-
-def _end_with_job(reply: Reply, job: Future[None]) -> None:
-    """End a reply that its job has not ended: it was stopped, or nbchat itself is at fault."""
-    error = None if job.cancelled() else job.exception()
-    reply._end("failed" if error else "stopped", NbchatError(f"{type(error).__name__}: {error}") if error else None)
+def _turn(prompt: str, call: Call, cell: Cell | None) -> Turn:
+    """A turn that is about to be asked for; of what it is asked with it keeps what is no secret."""
+    return Turn(
+        prompt,
+        call.choice.model,
+        call.choice.name,
+        cell,
+        execution=execution_number(),
+        is_source=prompt_in(source(), len(prompt)) == prompt,
+        system=call.own_system,
+        base_url=call.choice.base_url,
+        options={name: value for name, value in call.own_options.items() if _may_be_kept(name, value)},
+    )
 
 
-async def _gather(reply: Reply, source: AsyncGenerator[Chunk, None]) -> None:
-    """Feed a provider's chunks to the reply until they, or the reply, end."""
-    loop = asyncio.get_running_loop()
-    started = loop.time()
-    try:
-        async with aclosing(source):
-            async for chunk in source:
-                if not reply._feed(chunk):
-                    break
-                if loop.time() - started > _SLICE:  # it may have chunks without end, and never wait
-                    await asyncio.sleep(0)
-                    started = loop.time()
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        raise ProviderError("cancelled its own task", provider=reply.turn.provider) from error
-    except Exception:
-        raise  # `_run` explains it
-    except BaseException as error:  # a provider that calls sys.exit() must not end this thread
-        what = f"ended with {type(error).__name__}: {redact(str(error))}".removesuffix(": ")
-        raise ProviderError(what, provider=reply.turn.provider) from None
+def _last_own(turns: Sequence[Turn]) -> Turn | None:
+    """The last turn that was sent from here: whom a file names must not be asked for that."""
+    return next((turn for turn in reversed(turns) if not turn.is_foreign), None)
 
 
-def _explained(error: Exception, call: _Call) -> NbchatError:
-    """The error to show: ours as it is, a stranger's as one of ours; what is known of the service is added."""
-    choice = call.choice
-    if not isinstance(error, NbchatError):
-        words = redact(str(error), _secrets(call.options))
-        stranger = ProviderError(f"failed: {type(error).__name__}: {words}", provider=choice.name)
-        if words == str(error):  # else the cause would show what was hidden
-            stranger.__cause__ = error
-        error = stranger
-    if isinstance(error, ProviderError) and not getattr(choice.provider, "working", True):
-        known = f"{choice.name} was last known not to answer: use another model (`%chat models`)."
-        error.advice = f"{error.advice.removesuffix('Try again later.')} {known}".lstrip()
-    return error
-
-
-def _secrets(options: dict[str, Any]) -> list[str]:
-    """The values of options that are called like secrets."""
-    return [value for name, value in options.items() if isinstance(value, str) and _is_secret(name)]
-
-
-def _is_secret(option: str) -> bool:
-    return option.endswith(("key", "token", "secret", "password", "proxy"))
+def _may_be_kept(option: str, value: object) -> bool:
+    """Numbers, and true or false: what is no text can hold no secret."""
+    return isinstance(value, int | float) and not is_secret(option)
 
 
 def _require_text(prompt: object) -> None:
@@ -402,27 +453,3 @@ def _choose(
     """Whom a model's name means; the key goes to this choice only, never along to a later one."""
     wanted = model if model or provider or base_url else settings().default_model()
     return registry.resolve(wanted, provider, base_url=base_url, api_key=api_key, aliases=settings().aliases)
-
-
-class _Current:
-    """Makes the notebook's conversation when it is first asked for."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._chat: Chat | None = None
-
-    def get(self) -> Chat:
-        """This notebook's conversation: the one of its `%%chat` cells."""
-        with self._lock:
-            if self._chat is None:
-                self._chat = Chat()
-                self._chat._cells = SendCounter()
-            return self._chat
-
-    def forget(self) -> None:
-        """Let the next call of `get` begin anew."""
-        self._chat = None
-
-
-_current = _Current()
-current = _current.get

@@ -44,6 +44,7 @@ class ChatCompleter:
         """What may stand where the last word of `before` stands."""
         from nbchat.commands import COMMANDS  # with all the rest: not before somebody wants completions
         from nbchat.config import settings
+        from nbchat.conversations import conversations
         from nbchat.options import complete
         from nbchat.providers import guide, registry
 
@@ -53,6 +54,7 @@ class ChatCompleter:
             providers=registry.known_providers(),
             commands=list(COMMANDS),
             sections=list(guide.sections()),
+            conversations=conversations.names(),
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from traitlets import Bool, Dict, Float, Int, TraitError, Unicode, validate
+from traitlets import Bool, Dict, Enum, Float, Int, TraitError, Unicode, validate
 from traitlets.config import SingletonConfigurable
 
 
@@ -19,6 +19,16 @@ class NbChat(SingletonConfigurable):
     max_tokens = Int(None, allow_none=True, help="Longest reply in tokens; None: the provider's own.").tag(config=True)
     max_context = Int(
         0, help="Send only the newest turns that fit in about this many tokens; 0: the whole history."
+    ).tag(config=True)
+    mark_cut = Bool(True, help="Send a reply that was stopped or cut off with a mark that says so.").tag(config=True)
+    history = Unicode(
+        "", help='Where conversations are kept: empty: the Jupyter data directory; "memory": nowhere; or a path.'
+    ).tag(config=True)
+    embed = Enum(
+        [True, False, "full"],
+        True,
+        help="Let replies' outputs tell their turns, so that the notebook alone gives the conversation back; "
+        '"full": also prompts that do not stand in their cells.',
     ).tag(config=True)
     timeout = Float(None, allow_none=True, help="Seconds of silence after which a reply is given up; None: 120.").tag(
         config=True

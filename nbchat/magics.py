@@ -21,16 +21,21 @@ from nbchat.completion import remove as remove_completions
 from nbchat.config import NbChat, settings
 from nbchat.errors import ReplyInterrupted, UsageProblem
 from nbchat.loop import allow_nested_loops
-from nbchat.notebook import in_kernel, inside_a_cell
+from nbchat.notebook import cells, in_kernel, inside_a_cell
 from nbchat.traffic import CellOutput, PageClock
 
 # The rest is imported where it is used: loading the extension must not slow down the start of every kernel.
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from nbchat.chat import Chat
+    from nbchat.commands import Table
     from nbchat.display import Look
     from nbchat.options import Line
     from nbchat.reply import Reply
+
+    Start = tuple[Callable[[], Reply], Look]
+    """What starts a reply, and how to show it."""
 
 NAMES = ("chat", "nbchat")
 """What the magics are called; the second is for where another extension has the first."""
@@ -49,10 +54,10 @@ class ChatMagics(Magics):
         """
         try:
             asked = _parse(line, cell)
-            if prepared := self._prepare(asked, cell):
+            for start, look in self._prepare(asked, cell):
                 from nbchat.display import show
 
-                self._keep(asked, show(*prepared))
+                self._keep(asked, show(start, look))
         except ReplyInterrupted:
             raise
         except KeyboardInterrupt:  # before anything was sent, while the parts for it were imported
@@ -62,37 +67,36 @@ class ChatMagics(Magics):
     async def chat_async(self, line: str, cell: str | None = None) -> None:
         """What `%%chat` is in a notebook's cell: the same, but the kernel goes on with other work meanwhile."""
         asked = _parse(line, cell)
-        if prepared := self._prepare(asked, cell):
+        for start, look in self._prepare(asked, cell):
             from nbchat.display import show_async
 
-            self._keep(asked, await show_async(*prepared))
+            self._keep(asked, await show_async(start, look))
 
-    def _prepare(self, asked: Line, cell: str | None) -> tuple[Callable[[], Reply], Look] | None:
-        """Carry out a subcommand, or find out what to send; what starts the reply to show, if there is one, and how."""
-        from nbchat import commands
-        from nbchat.chat import current
+    def _prepare(self, asked: Line, cell: str | None) -> list[Start]:
+        """Carry out a subcommand, or find out what to send; what starts the replies to show, and how."""
+        from nbchat.conversations import current
         from nbchat.display import Look
         from nbchat.messages import text_of
 
         chat, look = current(), Look(raw=asked.raw, stream=asked.stream)
         if asked.help or (cell is None and not asked.explicit):
-            result = commands.run(chat, "help" if asked.help else asked.prompt)
-            if isinstance(result, str):
-                _print(result)
-                return None
-            if isinstance(result, commands.Again):
-                return partial(_itself, result.reply), replace(look, prompt=result.prompt, raw=result.raw)
-            if result:
-                return result, look
+            starts = _carry_out(chat, "help" if asked.help else asked.prompt, look)
+            if starts is not None:
+                return starts
         prompt = asked.prompt if cell is None else cell.removesuffix("\n")
         if not prompt.strip():
             raise UsageProblem(_NO_PROMPT)
+        sending = asked.sending
+        if asked.edit:
+            from nbchat.commands.words import turn_of
+
+            sending["instead_of"] = turn_of(chat, asked.edit)
         if asked.show_prompt:
-            model, provider, options, messages = chat.preview(prompt, **asked.sending)
+            model, provider, options, messages = chat.preview(prompt, **sending)
             to = ", ".join([f"to {model or provider} ({provider})", *(f"{key} {options[key]}" for key in options)])
             print("\n\n".join([to, *(f"{message['role']}: {text_of(message)}" for message in messages)]))
-            return None
-        return partial(chat.send, prompt, **asked.sending), look
+            return []
+        return [(partial(chat.send, prompt, **sending), look)]
 
     def _keep(self, asked: Line, reply: Reply) -> None:
         if asked.into and self.shell is not None:
@@ -102,15 +106,42 @@ class ChatMagics(Magics):
 _NO_PROMPT = "There is no prompt: write it below the %%chat line, or on one line as `%chat …`; `%chat help` shows more."
 
 
-def _print(result: str) -> None:
-    from nbchat.commands import Page
+def _carry_out(chat: Chat, line: str, look: Look) -> list[Start] | None:
+    """Carry out a line that is a subcommand; what starts replies to show; None if the line is a prompt."""
+    from nbchat import commands
+    from nbchat.conversations import conversations
 
-    if isinstance(result, Page) and in_kernel():
+    result = commands.run(chat, line)
+    if result is None:
+        return None
+    conversations.keep_turns()
+    match result:
+        case str() | commands.Table():
+            _show_text(result)
+            return []
+        case commands.Again(prompt, reply, raw):
+            return [(partial(_itself, reply), replace(look, prompt=prompt, raw=raw, again=True))]
+        case commands.Series(word, turns, start):
+            print(word)
+            return [
+                (partial(start, turn), replace(look, prompt=turn.prompt, again=True, turn=turn.id)) for turn in turns
+            ]
+    return [(result, look)]
+
+
+def _show_text(result: str | Table) -> None:
+    from nbchat import commands
+
+    if isinstance(result, commands.Table):
+        text, html = result
+    else:
+        text, html = result, None
+    if in_kernel() and (html or isinstance(result, commands.Page)):
         from nbchat.display import show_page
 
-        show_page(result)
+        show_page(text, html)
     else:
-        print(result)
+        print(text)
 
 
 def _parse(line: str, cell: str | None) -> Line:
@@ -141,11 +172,14 @@ class PromptTransformer:
     def begin(self, info: object) -> None:
         """A cell starts to run."""
         self._running.add(id(info))
+        cells.begin()
 
     def end(self, result: Any) -> None:
         """A cell has ended: one that was seen to begin, or the one that loaded the extension."""
         begun = id(result.info)
         self._running.discard(begun if begun in self._running else _LOADING)
+        if not self._running:  # else one that was run within another
+            cells.end(well=bool(result.success))
 
     def __call__(self, lines: list[str]) -> list[str]:
         rows = "".join(lines).split("\n")  # `lines` are split at more than line ends: U+2028 and such

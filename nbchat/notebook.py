@@ -1,24 +1,19 @@
-"""Where am I: which shell, which cell, which front end. The only reader of kernel headers.
+"""Where am I: which shell, which cell, which page. The only reader of kernel headers.
 
-Facts: JupyterLab sends the cell's id with every execution, in the metadata of the request's header; nbclient
-and consoles do not. An IPython without a kernel (a terminal) has no requests at all. A page that is loaded anew
-has another session's name in its headers.
+Facts: JupyterLab sends the cell's id with every execution, in the metadata of the request's header, also from its
+consoles, whose cells are in no file; nbclient and consoles in a terminal do not. An IPython without a kernel (a
+terminal) has no requests at all. A page that is loaded anew has another session's name in its headers.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-
-class Cell(NamedTuple):
-    """Which send of a notebook this is: the cell's id, and its place among the sends of that execution."""
-
-    id: str
-    ordinal: int
+    from nbchat.history import Cell
 
 
 def shell() -> InteractiveShell | None:
@@ -62,8 +57,33 @@ def takes_clicks() -> bool:
 
 def cell_id() -> str:
     """The id of the cell that runs, empty where the front end does not tell it."""
-    found = (request().get("metadata") or {}).get("cellId")
+    found = _told("metadata", "cellId")
     return found if isinstance(found, str) else ""
+
+
+def deleted_cells() -> list[str]:
+    """The ids of cells that were deleted since the last request; a hint only, for a cell that is moved counts, too."""
+    found = _told("metadata", "deletedCells")
+    return [cell for cell in found if isinstance(cell, str)] if isinstance(found, list) else []
+
+
+def page_session() -> str:
+    """What the page that asks calls itself; another one, or the same one loaded anew, has another name."""
+    found = _told("header", "session")
+    return found if isinstance(found, str) else ""
+
+
+def _told(part: str, name: str) -> Any:
+    """What a part of the request says under this name."""
+    found = request().get(part)
+    return found.get(name) if isinstance(found, dict) else None
+
+
+def execution_number() -> int:
+    """The number in the brackets beside the cell that runs; 0 without a shell."""
+    # The shell's own count is one ahead while a cell runs, or not, as IPython's version has it.
+    found = getattr(getattr(shell(), "displayhook", None), "prompt_count", 0)
+    return found if isinstance(found, int) else 0
 
 
 class SendCounter:
@@ -82,9 +102,72 @@ class SendCounter:
 
     def peek(self) -> Cell | None:
         """What `next` would give, without counting."""
+        from nbchat.history import Cell  # not before somebody sends
+
         cell = cell_id()
         again = execution() == self._execution
         return Cell(cell, self._sends + 1 if again else 0) if cell else None
+
+    def sends(self) -> int:
+        """How many prompts the execution under way has sent."""
+        return self._sends + 1 if execution() == self._execution else 0
+
+
+class CellListener(Protocol):
+    """Somebody to whom it matters which cells there are, and how they end."""
+
+    def cell_begins(self, deleted: set[str]) -> None:
+        """A cell begins to run; the page says that others were deleted."""
+
+    def cell_ends(self, cell: str) -> None:
+        """This cell has ended well."""
+
+
+class Cells:
+    """Hears of cells that run, and remembers it for whoever asks first."""
+
+    def __init__(self) -> None:
+        self._listener: CellListener | None = None
+        self._deleted: set[str] = set()
+        self._ended: set[str] = set()
+
+    def begin(self) -> None:
+        """A cell begins to run."""
+        deleted = set(deleted_cells()) - {cell_id()}
+        self._deleted |= deleted
+        if self._listener:
+            self._listener.cell_begins(deleted)
+
+    def end(self, *, well: bool) -> None:
+        """The cell that runs ends."""
+        if well and (cell := cell_id()):
+            self._ended.add(cell)
+            self._deleted.discard(cell)
+            if self._listener:
+                self._listener.cell_ends(cell)
+
+    def tell(self, listener: CellListener | None) -> tuple[set[str], set[str]]:
+        """Tell this one from now on; the cells that were deleted, and those that have ended well, until now."""
+        self._listener = listener
+        return set(self._deleted), set(self._ended)
+
+
+cells = Cells()
+
+
+def source() -> str:
+    """The source of the cell that runs, as the front end sent it."""
+    code = (request().get("content") or {}).get("code")
+    return code if isinstance(code, str) else ""
+
+
+def next_cell(text: str) -> bool:
+    """Have a new cell made below this one, with this text; false where nobody can."""
+    running: Any = shell()
+    if running is None:
+        return False
+    running.set_next_input(text)
+    return True
 
 
 def execution() -> str:

@@ -67,6 +67,7 @@ OPTIONS = (
     Option("", "--proxy", ("URL",), "send the request through a proxy"),
     Option("", "--timeout", ("SECONDS",), "give up after so long a silence", _amount),
     Option("-n", "--new", (), "forget the conversation first"),
+    Option("", "--edit", ("N",), "in the place of turn N, as `%chat edit N` writes it", _count),
     Option("", "--no-history", (), "neither send nor keep the conversation"),
     Option("", "--into", ("NAME",), "also put the reply's text into a variable", _variable),
     Option("", "--no-stream", (), "show the reply when it is whole"),
@@ -104,6 +105,7 @@ class Line:
     system: str | None = None
     new: bool = False
     history: bool = True
+    edit: int = 0
     into: str = ""
     stream: bool = True
     raw: bool = False
@@ -235,7 +237,13 @@ def _json_or_text(value: str) -> Any:
 
 
 def complete(
-    typed: list[str], *, models: list[str], providers: list[str], commands: list[str], sections: list[str]
+    typed: list[str],
+    *,
+    models: list[str],
+    providers: list[str],
+    commands: list[str],
+    sections: list[str],
+    conversations: list[str],
 ) -> list[str]:
     """What may come next on a line of which `typed`, the magic's name included, stands before the cursor."""
     magic, last = typed[0], typed[-1]
@@ -243,8 +251,9 @@ def complete(
         return models
     if last in ("-p", "--provider"):
         return providers
-    if len(typed) == 2 and last in ("retry", "help"):
-        return models if last == "retry" else sections
+    named = {"retry": models, "help": sections} | dict.fromkeys(("switch", "rename", "delete"), conversations)
+    if len(typed) == 2 and last in named:
+        return named[last]
     if (option := _BY_NAME.get(last)) and option.takes:
         return []
     first = [] if len(typed) > 1 else models if magic.startswith("%%") else commands

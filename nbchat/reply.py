@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any
 
 from nbchat.errors import ConnectionFailed, NbchatError, ReplyCutOff, ReplyInterrupted, shorten
@@ -32,20 +32,26 @@ class Reply:
 
     def __init__(self, turn: Turn) -> None:
         self.turn = turn
-        self.notices: list[Notice] = []
-        self.left_out = 0
-        """How many older turns did not fit and were not sent."""
+        self.notices = turn.notices
+        self.conversation = ""
+        """The notebook's conversation that it belongs to."""
+        self.follows = ""
+        """Id of the turn before it."""
         self.error: NbchatError | None = None
+        self._goes_on = bool(turn.chunks)
         self._began = time.monotonic()
         self._ended = Latch()
         self._lock = threading.Lock()  # a provider's thread feeds while another may end
         self._job: Job[None] | None = None
+        self._finish: Callable[[], None] | None = None
+        """What is to be done at the end, before anybody hears of it."""
 
     @classmethod
     def of(cls, turn: Turn) -> Reply:
         """The reply of a turn that has ended; how it failed is told, and not raised again."""
         reply = cls(turn)
-        reply.notices += [Notice(turn.error, lasting=True)] if turn.error else []
+        failure = [Notice(turn.error, lasting=True)] if turn.error else []
+        reply.notices = failure + [notice for notice in turn.notices if notice.lasting]
         reply._ended.open()
         return reply
 
@@ -74,6 +80,11 @@ class Reply:
     def usage(self) -> Usage | None:
         """The tokens it took, where the provider tells."""
         return self.turn.usage
+
+    @property
+    def left_out(self) -> int:
+        """How many older turns did not fit and were not sent."""
+        return self.turn.left_out
 
     @property
     def seconds(self) -> float:
@@ -179,7 +190,10 @@ class Reply:
                 self.notices.append(Notice("the reply is empty", lasting=True))
             self.error = error
             turn.error = str(error) if error else ""
-            turn.cut = bool(turn.chunks) and (status == "stopped" or isinstance(error, ReplyCutOff | ConnectionFailed))
+            broken = isinstance(error, ReplyCutOff | ConnectionFailed) or (error is not None and self._goes_on)
+            turn.cut = bool(turn.chunks) and (status == "stopped" or broken)
             turn.seconds = time.monotonic() - self._began
             turn.status = status
+            if self._finish:
+                self._finish()
             self._ended.open()

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import front_end
 from browsers import MISSING, find_chromium
 from isolation import GUARD, isolated_environment
 from kernels import Kernel
-from nbchat import chat
+from nbchat import notebook
 from nbchat.config import NbChat
+from nbchat.conversations import conversations
 from shells import RaisingShell, fresh_shell, unpatched_asyncio
 
 sys.path.insert(0, str(GUARD))  # apart from the tests, for the processes that they start
@@ -55,7 +57,7 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 def fresh_state() -> Iterator[None]:
     """The notebook's conversation and the settings belong to the process; each test gets its own."""
     yield
-    chat._current.forget()
+    conversations.restart()
     NbChat.clear_instance()
 
 
@@ -64,6 +66,14 @@ def shell() -> Iterator[RaisingShell]:
     """A fresh IPython shell in this process, whose `run_cell` raises the cell's error."""
     with fresh_shell() as shell:
         yield shell
+
+
+@pytest.fixture
+def pretended_kernel(monkeypatch: pytest.MonkeyPatch) -> front_end.Kernel:
+    """The kernel that this process seems to be."""
+    running = front_end.Shell()
+    monkeypatch.setattr(notebook, "shell", lambda: running)
+    return running.kernel
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,23 +77,34 @@ class Kernel:
         self.stray: list[Message] = []
         """What was published for no cell of this kernel."""
 
-    def run(self, code: str, *, cell_id: str | None = None, check: bool = True, timeout: float = WAIT) -> Execution:
+    def run(
+        self,
+        code: str,
+        *,
+        cell_id: str | None = None,
+        deleted: Sequence[str] = (),
+        check: bool = True,
+        timeout: float = WAIT,
+    ) -> Execution:
         """Run a cell to its end.
 
         Args:
             code: The cell's source.
             cell_id: The id that a front end with cell ids (JupyterLab) sends; None is a front end without (nbclient).
+            deleted: Ids of cells that the front end says were deleted.
             check: Whether an error in the cell raises `CellFailed`.
             timeout: Seconds until the test fails.
         """
-        execution = self.wait(self.start(code, cell_id=cell_id), timeout=timeout)
+        execution = self.wait(self.start(code, cell_id=cell_id, deleted=deleted), timeout=timeout)
         while execution.reply and execution.reply["status"] == "aborted":  # it came too soon after a cell that failed
-            execution = self.wait(self.start(code, cell_id=cell_id), timeout=timeout)
+            execution = self.wait(self.start(code, cell_id=cell_id, deleted=deleted), timeout=timeout)
         if check and execution.error:
             raise CellFailed(execution)
         return execution
 
-    def start(self, code: str, *, cell_id: str | None = None, stop_on_error: bool = True) -> Execution:
+    def start(
+        self, code: str, *, cell_id: str | None = None, deleted: Sequence[str] = (), stop_on_error: bool = True
+    ) -> Execution:
         """Ask the kernel to run a cell, and return at once."""
         content = {
             "code": code,
@@ -103,7 +114,7 @@ class Kernel:
             "allow_stdin": False,
             "stop_on_error": stop_on_error,
         }
-        metadata = {} if cell_id is None else {"cellId": cell_id, "deletedCells": [], "recordTiming": False}
+        metadata = {} if cell_id is None else {"cellId": cell_id, "deletedCells": [*deleted], "recordTiming": False}
         execution = Execution(self.send("execute_request", content, metadata))
         self._executions[execution.request] = execution
         return execution

@@ -28,13 +28,18 @@ MAP = {
     "commands": BELOW,
     "panel": BELOW,
     "options": "",
-    "display": "rendering reply traffic notebook loop",
-    "exchange": "history rendering",
+    "display": "rendering saved reply traffic notebook loop",
+    "exchange": "rendering saved history",
     "rendering": "",
-    "chat": "reply history loop notebook providers",
+    "conversations": "chat document store saved history notebook",
+    "chat": "asking reply saved history loop notebook providers",
+    "asking": "reply loop providers",
     "reply": "history loop",
     "traffic": "notebook",
+    "document": "store notebook",
     "notebook": "history",
+    "store": "saved history loop",
+    "saved": "history",
     "history": "",
     "loop": "",
     "providers": BELOW,
@@ -59,7 +64,7 @@ MAP = {
 }
 VALUES = {"config", "messages", "errors"}
 """What every module above them may import."""
-PACKAGES = {"testing", "rendering", "display"}
+PACKAGES = {"testing", "commands", "display", "exchange", "rendering", "store", "saved", "history"}
 """Packages that the map takes for one module; within one, modules may import each other."""
 
 # A library, and the only modules that may import it.
@@ -72,14 +77,13 @@ ONLY_IN = {
     "anywidget": "panel",
     "ipywidgets": "display panel",
     "markdown_it": "rendering",
-    "nbformat": "exchange",
     "nest_asyncio": "loop",
     "nest_asyncio2": "loop",
     "nh3": "rendering",
     "pygments": "rendering",
     "rich": "display",
-    "sqlite3": "history",
-    "threading": "loop chat reply history testing",  # the others have locks and events, no threads
+    "sqlite3": "store",
+    "threading": "loop conversations chat reply store history testing",  # the others have locks and events, no threads
     "traitlets": "config panel",
 }
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 import nbchat
 from nbchat import Chat, UsageProblem
-from nbchat.commands import COMMANDS, Page, run
+from nbchat.commands import COMMANDS, Page, Series, Table, run
 from nbchat.config import settings
 from nbchat.errors import UnknownModel
+from nbchat.history.table import when
 from nbchat.providers import OpenAICompatible, guide, registry
 from nbchat.testing import OpenAIServer, ScriptedProvider
 
@@ -27,14 +31,14 @@ def chat() -> Chat:
 def said(chat: Chat, line: str) -> str:
     """What the subcommand prints."""
     result = run(chat, line)
-    assert isinstance(result, str)
-    return result
+    assert isinstance(result, str | Table)
+    return result if isinstance(result, str) else result.text
 
 
-def test_every_subcommand_is_in_the_help_and_has_a_line_there(chat: Chat) -> None:
+def test_every_subcommand_is_in_the_help(chat: Chat) -> None:
     shown = said(chat, "help")
     for name in COMMANDS:
-        assert f"  %chat {name}" in shown
+        assert re.search(rf"  %chat {name}\b|[ ,]{name}[,;]", shown), name
     assert said(chat, "") == shown
 
 
@@ -55,8 +59,7 @@ def test_every_subcommand_that_the_manual_names_exists() -> None:
 
 def test_history_lists_the_turns(chat: Chat) -> None:
     shown = said(chat, "history")
-    assert "  1  " in shown
-    assert "> first prompt" in shown
+    assert shown.splitlines()[1].split()[2:] == ["scripted", *2 * ["first", "prompt"], "done"]
     assert "second prompt" in said(chat, "history -n 1")
     assert "first prompt" not in said(chat, "history -n 1")
     assert said(chat, "history 1") == said(chat, "history -n 1")
@@ -67,7 +70,7 @@ def test_history_lists_the_turns(chat: Chat) -> None:
 
 
 def test_undo_takes_back_one_turn_after_the_other(chat: Chat) -> None:
-    assert said(chat, "undo") == "Turn 2 is taken back: 'second prompt'. Run its cell to ask again."
+    assert said(chat, "undo") == "Taken back: 'second prompt'. Run its cell to ask again."
     assert [turn.prompt for turn in chat.history] == ["first prompt"]
     said(chat, "undo")
     assert said(chat, "undo") == "There is nothing to undo."
@@ -155,3 +158,155 @@ def test_more_words_make_it_a_prompt(chat: Chat, line: str) -> None:
 def test_one_unknown_word_is_not_sent(chat: Chat, word: str, near: str) -> None:
     with pytest.raises(UsageProblem, match=near):
         run(chat, word)
+
+
+@pytest.fixture
+def notebook() -> Chat:
+    """The notebook's conversation, with an echo, and two turns."""
+    made = nbchat.current()
+    provider = ScriptedProvider(name="fake")
+    made.send("first prompt", provider=provider).result(10)
+    made.send("second prompt").result(10)
+    return made
+
+
+def test_history_can_be_searched_and_had_as_data(chat: Chat) -> None:
+    assert "first prompt" not in said(chat, "history --search SECOND")
+    assert "second prompt" in said(chat, "history --search 'second prompt'")
+    assert said(chat, "history --search nothing like it") == "No such turns."
+    found = json.loads(said(chat, "history --json -n 1"))
+    assert [(row["number"], row["prompt"], row["reply"]) for row in found] == [(2, "second prompt", "second prompt")]
+    with pytest.raises(UsageProblem, match="needs a text"):
+        run(chat, "history --search")
+
+
+def test_versions_of_a_turn_are_listed_and_one_made_to_count(chat: Chat) -> None:
+    chat.retry(turn=chat.history[0]).result(10)
+    listed = said(chat, "versions 1").splitlines()
+    assert [line.split()[0] for line in listed] == ["1", "*"]
+    first, second = chat.history.versions(chat.history[0])
+    assert said(chat, "versions 1 1") == "Turn 1 is its version 1 again; `%chat undo` undoes it."
+    assert chat.history[0] is first
+    assert "counts already" in said(chat, "versions 1 1")
+    said(chat, "undo")
+    assert chat.history[0] is second
+    with pytest.raises(UsageProblem, match="has 2 versions"):
+        run(chat, "versions 1 3")
+    assert run(chat, "versions of Windows") is None
+
+
+def test_turns_are_hidden_dropped_and_brought_back(chat: Chat) -> None:
+    assert said(chat, "hide 1-2") == "Turns 1, 2: not sent any more; `%chat unhide 1-2` undoes it."
+    assert chat.messages == []
+    assert said(chat, "unhide 2") == "Turn 2: sent again with later prompts."
+    assert said(chat, "undo 2") == "Turn 2: hidden again.\nTurns 1, 2: not hidden any more."
+    assert said(chat, "drop 1") == "Turn 1: dropped; `%chat undo` undoes it."
+    assert [turn.prompt for turn in chat.history] == ["second prompt"]
+    assert said(chat, "undo") == "Turn 1: back again."
+    with pytest.raises(UsageProblem, match="no turn 7"):
+        run(chat, "drop 1 7")
+    assert run(chat, "drop the idea") is None
+
+
+def test_a_cut_reply_is_continued_in_place(chat: Chat) -> None:
+    with pytest.raises(UsageProblem, match="nothing to continue"):
+        run(chat, "continue")()  # type: ignore[operator,misc]  # it starts a reply
+    provider = ScriptedProvider(["one ", 60], ["two"])
+    reply = chat.send("count", provider=provider)
+    next(iter(reply))
+    reply.stop()
+    reply.wait(10)
+    start = run(chat, "continue")
+    assert callable(start)
+    assert start().result(10) == "one two"
+    roles = [(message["role"], message["content"]) for message in provider.calls[-1].messages[-3:]]
+    assert roles[:2] == [("user", "count"), ("assistant", "one ")]
+    assert roles[2][0] == "user"
+    assert [turn.text for turn in chat.history.versions(chat.history[-1])] == ["one ", "one two"]
+
+
+def test_stale_turns_are_asked_again_in_order(chat: Chat) -> None:
+    assert said(chat, "retry --stale") == "No turn is stale."
+    chat.drop(chat.history[0])
+    result = run(chat, "retry --stale")
+    assert isinstance(result, Series)
+    assert [turn.prompt for turn in result.turns] == ["second prompt"]
+    result.start(result.turns[0]).result(10)
+    assert said(chat, "retry --stale") == "No turn is stale."
+
+
+def test_edit_puts_the_prompt_into_the_next_cell(chat: Chat, shell: Any) -> None:
+    assert "next cell" in said(chat, "edit 1")
+    assert shell.rl_next_input == "%%chat --edit 1\nfirst prompt"
+    assert run(chat, "edit this text") is None
+
+
+def test_edit_needs_somebody_who_can_make_a_cell(chat: Chat) -> None:
+    with pytest.raises(UsageProblem, match="No cell can be made"):
+        run(chat, "edit 1")
+
+
+def test_the_system_prompt_of_a_conversation(chat: Chat) -> None:
+    assert "has no system prompt" in said(chat, "system")
+    assert "There was none" in said(chat, "system Be brief.")
+    assert chat.messages[0] == {"role": "system", "content": "Be brief."}
+    assert said(chat, "system") == "Be brief."
+    assert "Before: 'Be brief.'" in said(chat, "system --clear")
+    assert chat.system is None
+
+
+def test_conversations_are_forked_switched_renamed_and_deleted(notebook: Chat) -> None:
+    assert said(notebook, "list") == f"* main  2 turns, last at {when(notebook.history[-1].started)}: second prompt"
+    assert "'main-2' now, with 2 turns" in said(notebook, "fork")
+    fork = nbchat.current()
+    assert fork is not notebook
+    fork.send("third", provider=ScriptedProvider(name="fake")).result(10)
+    assert (len(fork.history), len(notebook.history)) == (3, 2)
+    assert "'main' now: 2 turns; `%chat switch main-2` goes back" in said(fork, "switch main")
+    assert nbchat.current() is notebook
+    assert "`%chat rename plans main-2` undoes it" in said(notebook, "rename main-2 plans")
+    assert "'plans' with 3 turns is deleted" in said(notebook, "delete plans")
+    assert "plans" not in said(notebook, "list")
+    assert said(notebook, "undo") == "The conversation 'plans' is back."
+    assert "3 turns" in said(notebook, "switch plans")
+    assert "'empty' now: 0 turns" in said(notebook, "switch -n empty")
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("switch mian", "Did you mean main"),
+        ("switch ideas", "`%chat switch -n ideas` begins it"),
+        ("switch -n main", "already"),
+        ("switch -n ../x", "is no name"),
+        ("fork main", "already"),
+        ("delete main", "Every notebook has"),
+        ("delete ideas", "no conversation 'ideas'"),
+        ("rename ideas plans", "no conversation 'ideas'"),
+    ],
+)
+def test_a_conversation_that_is_not_there_is_no_prompt(notebook: Chat, line: str, problem: str) -> None:
+    with pytest.raises(UsageProblem, match=re.escape(problem)):
+        run(notebook, line)
+    assert len(notebook.history) == 2
+
+
+def test_a_conversation_is_exported_and_imported(notebook: Chat, tmp_path: Path) -> None:
+    notebook.system = "Be brief."
+    file = tmp_path / "my talk.json"
+    assert said(notebook, f"export {file}") == f"2 turns written to {file}."
+    said(notebook, "switch -n other")
+    other = nbchat.current()
+    assert said(other, f"import {file}") == "2 of 2 turns taken in; `%chat undo` undoes it."
+    assert [turn.prompt for turn in other.history] == ["first prompt", "second prompt"]
+    assert other.system == "Be brief."
+    assert said(other, f"import {file}") == "0 of 2 turns taken in; `%chat undo` undoes it."
+    assert said(other, "undo") == "Taken back: 2 turns that were imported."
+    assert run(other, "export the data to a table") is None
+
+
+def test_what_is_stored_needs_a_store(notebook: Chat) -> None:
+    settings().history = "memory"
+    assert "in memory only" in said(notebook, "notebooks")
+    with pytest.raises(UsageProblem, match="in memory only"):
+        run(notebook, "forget x.ipynb")

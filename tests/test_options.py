@@ -129,15 +129,21 @@ def test_every_option_has_a_line_of_help_that_fits() -> None:
         (["%chat"], "a-command"),
         (["%chat", "retry"], "a-model"),
         (["%chat", "help"], "a-section"),
+        (["%chat", "switch"], "a-name"),
         (["%%chat", "a-model"], "--model"),
     ],
 )
 def test_completions_know_the_place(typed: list[str], first: str) -> None:
     found = complete(
-        typed, models=["a-model"], providers=["a-provider"], commands=["a-command"], sections=["a-section"]
+        typed,
+        models=["a-model"],
+        providers=["a-provider"],
+        commands=["a-command"],
+        sections=["a-section"],
+        conversations=["a-name"],
     )
     assert found[0] == first
 
 
 def test_behind_an_option_that_takes_a_value_nothing_is_offered() -> None:
-    assert complete(["%%chat", "--into"], models=["m"], providers=[], commands=[], sections=[]) == []
+    assert complete(["%%chat", "--into"], models=["m"], providers=[], commands=[], sections=[], conversations=[]) == []

@@ -71,11 +71,11 @@ async def show_async(start: Callable[[], Reply], look: Look = Look()) -> Reply:
     return reply
 
 
-def show_page(text: str) -> None:
-    """Show markdown of our own in a cell."""
+def show_page(text: str, html: str | None = None) -> None:
+    """Show markdown of our own in a cell; or a text of which there is safe HTML."""
     from nbchat import rendering
 
-    publisher().publish({"text/html": rendering.render(text), "text/plain": text})
+    publisher().publish({"text/html": rendering.render(text) if html is None else html, "text/plain": text})
 
 
 def show_live(reply: Reply) -> None:

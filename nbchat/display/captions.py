@@ -6,7 +6,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from nbchat.config import settings
 from nbchat.reply import Reply
+from nbchat.saved import carried
 
 _QUIET = 3
 """Seconds without anything new after which a reply that has begun says that it is waited for."""
@@ -60,28 +62,26 @@ def caption(reply: Reply) -> str:
 
 def left_out(reply: Reply) -> str:
     """What of the conversation did not fit and was not sent."""
-    return f"{reply.left_out} older turn{'s' * (reply.left_out != 1)} left out" if reply.left_out else ""
+    count = reply.turn.left_out
+    return f"{count} older turn{'s' * (count != 1)} left out" if count else ""
 
 
-def metadata(reply: Reply) -> dict[str, Any]:
-    """What the output of a reply that has ended tells of its turn."""
-    turn = reply.turn
-    found: dict[str, Any] = {
-        "id": turn.id,
-        "model": turn.model,
-        "provider": turn.provider,
-        "status": turn.status,
-        "time": turn.started.isoformat(timespec="seconds"),
-        "seconds": round(reply.seconds, 1),
-    }
-    if turn.usage:
-        found["usage"] = {"prompt": turn.usage.prompt_tokens, "completion": turn.usage.completion_tokens}
-    return {"nbchat": found}
+def metadata(reply: Reply, *, again: bool = False) -> dict[str, Any]:
+    """What the output of a reply that has ended tells of its turn; `again` if it is not in the turn's own cell."""
+    embed: Any = settings().embed
+    told = carried.metadata(reply.turn, conversation=reply.conversation, after=reply.follows, embed=embed)
+    return {carried.KEY: told | ({"shown": True} if again else {})}
 
 
-def metadata_of_piece(reply: Reply, part: int) -> dict[str, Any]:
-    """What one of several outputs tells, so that a page that never sees the end has something to go by."""
-    return {"nbchat": {"id": reply.turn.id, "part": part, "status": reply.status}}
+def metadata_of_piece(reply: Reply, part: int, *, again: bool = False, is_last: bool = False) -> dict[str, Any]:
+    """What one of several outputs tells, so that a page that never sees the end has something to go by.
+
+    The first and the last tell all.
+    """
+    told = metadata(reply, again=again)[carried.KEY]
+    if part and not is_last:
+        told = {name: told[name] for name in ("id", "status", "shown") if name in told}
+    return {carried.KEY: told | {"part": part}}
 
 
 def _joined(parts: list[str]) -> str:

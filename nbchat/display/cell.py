@@ -9,7 +9,7 @@ in the cell's output; else they stay as they are.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +17,7 @@ from nbchat.display.captions import Progress, caption, metadata, metadata_of_pie
 from nbchat.display.look import Look
 from nbchat.display.pacing import Pace
 from nbchat.display.pieces import Bundle, Pieces
+from nbchat.display.places import places
 from nbchat.display.stop import HIDDEN_WHEN_DEAD
 from nbchat.notebook import takes_clicks
 from nbchat.reply import Reply
@@ -55,20 +56,22 @@ class CellView:
     def __init__(self, look: Look, *, own_cell: bool = False, outlives: bool = False, frames: bool = True) -> None:
         from nbchat import rendering  # with its parsers, so not before the first reply
 
+        place = places.of(look.turn) if look.turn else ""
+        look = replace(look, prompt="", again=False) if place else look
         self._rendering = rendering
         self._look = look
         self._frames = frames
-        self._own_cell = own_cell
-        self._outlives = outlives
+        self._own_cell = own_cell and not place
+        self._outlives = outlives or bool(place)
         self._live: _Raw | rendering.Live = _Raw() if look.raw else rendering.Live()
-        self._pieces = Pieces(own_cell=own_cell)
+        self._pieces = Pieces(own_cell=self._own_cell, at=place)
         self._open = _Piece(held=rendering.quote(look.prompt))
         self._pace = Pace()
         self._progress = Progress()
         self._seen = 0  # characters of the text that frames were made of
         self._is_bare = True  # nothing of the text is to be seen yet
         self._line = ""
-        can_stop = own_cell and takes_clicks()
+        can_stop = self._own_cell and takes_clicks()
         self._stop_from = time.monotonic() + _STOP_AFTER if can_stop else inf
         self._hidden = HIDDEN_WHEN_DEAD if can_stop else ""
         self._mind_replies_that_were_left()
@@ -97,10 +100,12 @@ class CellView:
         below = self._below(reply)
         bundle = self._bundle(self._whole(reply) + below, reply.text)
         if not self._pieces.are_many:
-            self._pieces.draw(bundle, metadata(reply))
-        elif not self._pieces.replace(bundle, metadata(reply)):
+            self._pieces.draw(bundle, self._metadata(reply))
+        elif not self._pieces.replace(bundle, self._metadata(reply)):
             self._end_in_pieces(reply, below)
         self._clock.stop()
+        if not self._look.again:
+            places.note(reply.turn.id, self._pieces.last if self._frames and not self._pieces.closed else "")
         if self._frames:
             self._ended.append((reply.turn, self._clock))
 
@@ -139,7 +144,7 @@ class CellView:
 
     def _draw(self, reply: Reply, body: str, text: str) -> int:
         bundle = self._bundle(body, text)
-        self._pieces.draw(bundle, metadata_of_piece(reply, self._pieces.closed))
+        self._pieces.draw(bundle, metadata_of_piece(reply, self._pieces.closed, again=self._look.again))
         return sum(map(len, bundle.values()))
 
     def _end_in_pieces(self, reply: Reply, below: str) -> None:
@@ -154,10 +159,11 @@ class CellView:
         self._pieces.close()
         self._pieces.draw_in_place_of_stop(self._bundle(below, ""), self._metadata_of_last(reply))
 
+    def _metadata(self, reply: Reply) -> dict[str, Any]:
+        return metadata(reply, again=self._look.again)
+
     def _metadata_of_last(self, reply: Reply) -> dict[str, Any]:
-        told = metadata(reply)
-        told["nbchat"]["part"] = self._pieces.closed
-        return told
+        return metadata_of_piece(reply, self._pieces.closed, again=self._look.again, is_last=True)
 
     def _whole(self, reply: Reply) -> str:
         above = self._rendering.quote(self._look.prompt) + self._reasoning(reply)

@@ -18,6 +18,10 @@ class Look:
     """As it comes, and not only at its end."""
     prompt: str = ""
     """What to show above it: a prompt that does not stand above already."""
+    again: bool = False
+    """It was shown before, in a cell of its own."""
+    turn: str = ""
+    """Id of the turn in whose own place to draw it, if that is still there."""
 
 
 class View(Protocol):

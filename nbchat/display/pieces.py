@@ -18,20 +18,26 @@ class Pieces:
 
     Args:
         own_cell: Whether the cell was run for this reply alone; what else is put out there is watched.
+        at: A display that is the open piece from the start.
     """
 
-    def __init__(self, *, own_cell: bool) -> None:
+    def __init__(self, *, own_cell: bool, at: str = "") -> None:
         self.closed = 0
         """How many pieces will not change any more."""
         self._publisher = publisher()  # this cell's: a later one's may be captured
         self._others = CellOutput() if own_cell else None
-        self._open = ""
+        self._open = at
         self._stop: StopButton | None = None
 
     @property
     def are_many(self) -> bool:
         """Whether the reply takes up more than one display."""
         return bool(self.closed or self._stop)
+
+    @property
+    def last(self) -> str:
+        """The id of the open piece's display, or of the one that took the place of all; empty if neither is there."""
+        return self._open
 
     @property
     def has_stop(self) -> bool:
@@ -66,7 +72,8 @@ class Pieces:
         if self._others is None or not self._others.is_ours_alone():
             return False
         self._publisher.clear_output(wait=True)
-        self._publish(bundle, metadata, uuid4().hex, update=False)
+        self._open = uuid4().hex
+        self._publish(bundle, metadata, self._open, update=False)
         self._drop_stop()
         return True
 

@@ -42,6 +42,8 @@ class Choice:
     """The provider's name."""
     model: str
     """What to pass to the provider as the model; empty for one that has no default either."""
+    base_url: str = ""
+    """The address that was named for it, without what may be secret."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,8 @@ class Registry:
         written = (model or "").strip()
         wanted = _unaliased(written, aliases or {})
         if base_url:
-            return self._choice(self._at_address(base_url, provider, api_key), wanted)
+            named = self._at_address(base_url, provider, api_key)
+            return replace(self._choice(named, wanted), base_url=named.provider.base_url)
         if not provider:
             named, wanted = self._by_model(wanted, aliases or {})
         elif not isinstance(provider, str):

@@ -1,0 +1,19 @@
+"""The turns of a conversation: in order, in memory, on disk, and in a saved notebook."""
+
+from nbchat.history.context import Window, context, size_that_fits
+from nbchat.history.turn import Cell, Standing, Status, Turn
+from nbchat.history.turns import Change, History, Move, Record
+
+__all__ = [
+    "Cell",
+    "Change",
+    "History",
+    "Move",
+    "Record",
+    "Standing",
+    "Status",
+    "Turn",
+    "Window",
+    "context",
+    "size_that_fits",
+]

@@ -1,0 +1,112 @@
+"""What a provider gets of a conversation: the system prompt, as many of the turns as fit, and the prompt."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from nbchat.history.turn import Turn
+from nbchat.messages import Message
+
+_NUMBER = re.compile(r"\d[\d,]{2,}")
+_BATCH = 200
+"""How many turns are read at a time, from the newest on, where not all are sent."""
+_ROOM_TO_GROW = 0.75
+"""Share of the limit that is filled anew when the oldest turns are left out: then the same turn comes first for a
+while, and what the provider has cached of the messages before holds."""
+
+
+class Window(NamedTuple):
+    """What is sent, and what of the conversation is not."""
+
+    messages: list[Message]
+    left_out: int
+    """How many older turns did not fit."""
+    first: str
+    """Id of the oldest turn that is sent, empty if none is or all are."""
+
+
+def context(
+    earlier: Sequence[Turn],
+    prompt: str,
+    *,
+    system: str = "",
+    most_tokens: int = 0,
+    first: str = "",
+    mark_cut: bool = True,
+    sendable: int | None = None,
+) -> Window:
+    """Gather what a provider gets for a prompt.
+
+    Args:
+        earlier: The turns before, oldest first; those that failed, have no text or are hidden are not sent.
+        prompt: What is asked.
+        system: The system prompt, sent first if there is one.
+        most_tokens: Leave out the oldest turns beyond about this many tokens; 0 for no limit.
+        first: The turn that came first the last time: it does again as long as there is room.
+        mark_cut: Whether a cut reply is marked as such.
+        sendable: How many of the earlier turns could be sent, if that is known; else all of them are looked at.
+    """
+    head: list[Message] = [{"role": "system", "content": system}] if system else []
+    last: Message = {"role": "user", "content": prompt}
+    if most_tokens:
+        kept = _newest(earlier, most_tokens - _tokens([*head, last]), first)
+        left_out = (sum(turn.sent_later for turn in earlier) if sendable is None else sendable) - len(kept)
+    else:
+        kept, left_out = [turn for turn in earlier if turn.sent_later], 0
+        _read(kept)
+    messages = [*head, *(message for turn in kept for message in turn.messages(mark_cut=mark_cut)), last]
+    return Window(messages, left_out, kept[0].id if left_out and kept else "")
+
+
+def size_that_fits(messages: Sequence[Message], refusal: str) -> int:
+    """About how many tokens to send of messages that were refused as too long.
+
+    Many a refusal tells the limit and what was counted ("maximum context length is 8192 tokens … resulted in 9001");
+    then as large a share of the messages as the one is of the other, and a little less.
+    """
+    told = [int(number.replace(",", "")) for number in _NUMBER.findall(refusal)]
+    share = min(told) / max(told) if len(told) > 1 else 1.0
+    return int(_tokens(messages) * (share * 0.9 if 0.02 < share < 1 else 0.6))
+
+
+def _newest(earlier: Sequence[Turn], room: int, first: str) -> list[Turn]:
+    """The newest whole turns that fit in about `room` tokens, oldest first."""
+    newest: list[Turn] = []
+    sizes: list[int] = []
+    used = 0
+    for turn in _backwards(earlier):
+        used += _tokens(turn.messages())
+        if used > room:
+            newest = newest[: _cut_off(newest, sizes, room, first)]
+            break
+        newest.append(turn)
+        sizes.append(used)
+    return newest[::-1]
+
+
+def _cut_off(newest: list[Turn], sizes: list[int], room: int, first: str) -> int:
+    """How many to send where not all fit: down to where it began the last time, else so many that there is room."""
+    again = next((count for count, turn in enumerate(newest, 1) if turn.id == first), 0)
+    return again or max(sum(size <= room * _ROOM_TO_GROW for size in sizes), min(1, len(sizes)))
+
+
+def _backwards(earlier: Sequence[Turn]) -> Iterator[Turn]:
+    """Those that are sent later, from the newest on."""
+    for end in range(len(earlier), 0, -_BATCH):
+        batch = [turn for turn in earlier[max(0, end - _BATCH) : end] if turn.sent_later]
+        _read(batch)
+        yield from reversed(batch)
+
+
+def _read(turns: Sequence[Turn]) -> None:
+    """Read the texts of those that have not been, at once."""
+    unread = [turn for turn in turns if not turn.is_read]
+    if unread:
+        unread[0].read_with(unread)
+
+
+def _tokens(messages: Sequence[Message]) -> int:
+    """About how many tokens the messages take: four bytes of UTF-8 each, and four for a message's frame."""
+    return sum(len(str(message["content"]).encode(errors="surrogatepass")) // 4 + 4 for message in messages)

@@ -1,0 +1,453 @@
+"""The turns of one conversation, in the order in which they were first sent.
+
+A turn that a notebook's cell asked for belongs to that cell: running the cell again puts a new version in its place.
+Without a cell (a console, nbclient, a `Chat` of one's own) turns are appended. Every change is kept in a log, and can
+be undone. In one kernel this is the truth; a `Record`, where there is one, keeps it for the next.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple, Protocol, overload
+
+from nbchat.history.turn import ON_VIEW, Cell, Standing, Turn, digest_of, new_id
+
+_STEP = 1e-6
+"""Seconds between the places of two turns that would have the same."""
+_INSTANT = timedelta(microseconds=1)
+
+
+class Move(NamedTuple):
+    """Where one version of a turn stood before a change, and after it."""
+
+    id: str
+    started: datetime
+    before: Standing
+    after: Standing
+
+
+@dataclass(eq=False)
+class Change:
+    """What one undo takes back."""
+
+    kind: str
+    """What was done, for the words about it: "send", "again", "version", "drop", "shorter", "hide", "unhide", "reset",
+    "import"; of a notebook's conversations "delete NAME"."""
+    moves: list[Move]
+    number: int = 0
+    """Its place in the log of a record; 0 as long as it has none."""
+
+
+class Record(Protocol):
+    """Where a conversation is kept; all but `read` returns at once."""
+
+    @property
+    def system(self) -> str | None:
+        """The conversation's system prompt."""
+
+    def set_system(self, text: str | None) -> None:
+        """Keep another."""
+
+    def read(self) -> tuple[list[Turn], list[Change]]:
+        """All versions of all turns, by place and time, and the changes that can be undone."""
+
+    def is_behind(self) -> bool:
+        """Whether somebody else has written since it was read."""
+
+    def write(self, turns: Iterable[Turn]) -> None:
+        """Keep these turns as they are now; the text of one that is under way is kept up to date."""
+
+    def log(self, change: Change) -> None:
+        """Keep a change."""
+
+    def unlog(self, change: Change) -> None:
+        """Forget a change that was undone."""
+
+
+class History(Sequence[Turn]):
+    """The turns of one conversation that are on view, oldest first: a sequence."""
+
+    def __init__(self) -> None:
+        self._session = ""
+        self._missing: frozenset[str] = frozenset()
+        self._turns: list[Turn] = []
+        self._versions: dict[str, list[Turn]] = {}
+        self._cells: dict[str, dict[int, Turn]] = {}
+        self._changes: list[Change] = []
+        self._sums = _Sums()
+        self._record: Record | None = None
+        self._lock = threading.RLock()
+
+    def __len__(self) -> int:
+        return len(self._turns)
+
+    @overload
+    def __getitem__(self, index: int) -> Turn: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Turn]: ...
+    def __getitem__(self, index: int | slice) -> Turn | list[Turn]:
+        return self._turns[index]
+
+    def __iter__(self) -> Iterator[Turn]:
+        return iter(list(self._turns))
+
+    def __contains__(self, turn: object) -> bool:
+        return isinstance(turn, Turn) and self.number(turn) > 0
+
+    def __repr__(self) -> str:
+        from nbchat.history.table import as_text
+
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        from nbchat.history.table import as_html
+
+        return as_html(self)
+
+    def settle(self, session: str, missing: frozenset[str] = frozenset()) -> None:
+        """Say in which life of the cells' ids this is, and which cells the notebook does not hold any more.
+
+        Args:
+            session: Ids count together with it; empty where they count for ever.
+            missing: The cells' ids.
+        """
+        with self._lock:
+            if (session, missing) != (self._session, self._missing):
+                self._session, self._missing = session, missing
+                self._index()
+
+    def number(self, turn: Turn) -> int:
+        """The turn's number, from 1 on; 0 if it is not on view."""
+        at = bisect_left(self._turns, _key(turn), key=_key)
+        return at + 1 if at < len(self._turns) and self._turns[at] is turn else 0
+
+    def before(self, turn: Turn | None) -> list[Turn]:
+        """The turns that stand before `turn`; all of them if it is None or has no place here."""
+        number = self.number(turn) if turn else 0
+        return self._turns[: number - 1] if number else list(self._turns)
+
+    def versions(self, turn: Turn) -> list[Turn]:
+        """All versions of a turn but those that were taken back, oldest first."""
+        return [version for version in self._versions.get(turn.id, []) if version.standing != "gone"]
+
+    def of_cell(self, cell: Cell | None, prompt: str, instead_of: Turn | None = None) -> Turn | None:
+        """The turn in whose place this send of this cell goes.
+
+        That is the one which it made when the cell ran before. Where that is not known it is `instead_of`; else one
+        with the same prompt whose own cell is no more (a cell that was split, or pasted from elsewhere), or whose
+        cell's id does not count any more.
+        """
+        own = self._cells.get(cell.id, {}).get(cell.ordinal) if cell else None
+        return own or instead_of or (self._orphan(digest_of(prompt)) if cell else None)
+
+    def add(self, turn: Turn, instead_of: Turn | None = None) -> Turn | None:
+        """Append a turn, or put it in the place of the one its cell made before, or of another; which is returned."""
+        with self._lock:
+            self.refresh()
+            old = self.of_cell(turn.cell, turn.prompt, instead_of)
+            turn.session = self._session
+            if old is None or old not in self:
+                turn.place = max(turn.place, self._turns[-1].place + _STEP if self._turns else 0)
+                self._change("send", [(turn, "current")], new=[turn])
+                return None
+            if turn.cell is None:
+                turn.cell, turn.session = old.cell, old.session
+            self._put_in_place(turn, old)
+            return old
+
+    def replace(self, old: Turn, new: Turn) -> None:
+        """Put a new version in the place of another (a retry)."""
+        with self._lock:
+            new.session = old.session
+            self._put_in_place(new, old)
+
+    def restore(self, version: Turn) -> Turn:
+        """Let an earlier version of a turn be the current one again; the one that was is returned."""
+        with self._lock:
+            now = next(turn for turn in self._versions[version.id] if turn.standing in ON_VIEW)
+            version.cell, version.session = now.cell, now.session
+            self._change("version", [(now, "earlier"), (version, now.standing)])
+            return now
+
+    def drop(self, turns: Iterable[Turn], kind: str = "drop") -> None:
+        """Take turns out of the conversation."""
+        with self._lock:
+            self._change(kind, [(turn, "gone") for turn in turns])
+
+    def drop_beyond(self, cell: str, count: int) -> list[Turn]:
+        """Take out what a cell had sent beyond its first `count` prompts when it ran before; the turns."""
+        with self._lock:
+            beyond = [turn for ordinal, turn in sorted(self._cells.get(cell, {}).items()) if ordinal >= count]
+            if beyond:
+                self.drop(beyond, "shorter")
+            return beyond
+
+    def hide(self, turns: Iterable[Turn]) -> None:
+        """Keep turns on view, and send them no more."""
+        with self._lock:
+            self._change("hide", [(turn, "hidden") for turn in turns])
+
+    def unhide(self, turns: Iterable[Turn]) -> None:
+        """Send turns again that were hidden, or whose cell was deleted."""
+        with self._lock:
+            self._change("unhide", [(turn, "current") for turn in turns])
+
+    def note_deleted(self, cells: Iterable[str]) -> None:
+        """The page says that these cells were deleted: their turns are sent no more until they run again."""
+        with self._lock:
+            turns = [turn for cell in cells for turn in self._cells.get(cell, {}).values()]
+            for turn in turns:
+                if turn.standing == "current":
+                    self._stand(turn, "deleted")
+                    self._write([turn])
+
+    def reset(self) -> int:
+        """Forget all turns, and say how many; `undo` brings them back."""
+        with self._lock:
+            count = len(self._turns)
+            if count:
+                self.drop(self._turns, "reset")
+            return count
+
+    def extend(self, turns: Iterable[Turn]) -> int:
+        """Append turns from elsewhere, in their order, and say how many; those that are known already are left out."""
+        with self._lock:
+            new = [turn for turn in turns if self._known(turn.id, turn.started) not in self]
+            place = self._turns[-1].place if self._turns else 0
+            taken = set(self._versions)
+            for turn in new:
+                turn.is_foreign = True
+                turn.id = new_id() if turn.id in taken else turn.id
+                taken.add(turn.id)
+                turn.session = self._session
+                place = turn.place = max(turn.place, place + _STEP)
+            if new:
+                shown = [(turn, turn.standing if turn.standing in ON_VIEW else "current") for turn in new]
+                self._change("import", shown, new=new)
+            return len(new)
+
+    def log(self, kind: str) -> None:
+        """Keep a change that concerns no turn."""
+        self._change(kind, [])
+
+    def undo(self) -> Change | None:
+        """Take back the last change; None if there is none."""
+        with self._lock:
+            self.refresh()
+            if not self._changes:
+                return None
+            change = self._changes.pop()
+            turns = []
+            for move in reversed(change.moves):
+                turn = self._known(move.id, move.started)
+                if turn is not None and _is_still(turn, move.after):
+                    turn.standing = move.before
+                    turns.append(turn)
+            self._index()
+            self._write(turns)
+            if self._record:
+                self._record.unlog(change)
+            return change
+
+    def turns_of(self, change: Change) -> list[Turn]:
+        """The versions that a change concerns."""
+        known = [self._known(move.id, move.started) for move in change.moves]
+        return [turn for turn in known if turn is not None]
+
+    def ended(self, turn: Turn) -> None:
+        """A turn's reply has ended: from here on it is sent with later prompts."""
+        with self._lock:
+            self._sums.cut(self.number(turn))
+
+    def keep(self, *turns: Turn) -> None:
+        """Keep turns as they are now."""
+        self._write(turns)
+
+    def state(self, turn: Turn | None) -> tuple[str, int]:
+        """Digest of the turns before `turn` that are sent later (of all for None), and how many they are."""
+        with self._lock:
+            number = self.number(turn) if turn else 0
+            return self._sums.upto(self._turns, number - 1 if number else len(self._turns))
+
+    def is_stale(self, turn: Turn) -> bool:
+        """Whether the turns have changed after which it was sent."""
+        return turn.after is not None and turn.sent_later and self.state(turn)[0] != turn.after
+
+    def stale(self, after: Turn | None = None) -> list[Turn]:
+        """The stale turns, of those behind `after` if that is given."""
+        begin = self.number(after) if after else 0
+        return [turn for turn in self._turns[begin:] if self.is_stale(turn)]
+
+    def refresh(self) -> None:
+        """See what another kernel has written into this conversation."""
+        with self._lock:
+            if self._record and self._record.is_behind():
+                self._take(*self._record.read())
+
+    def open(self, record: Record | None) -> None:
+        """Take in what a record has, and keep everything in it from now on."""
+        with self._lock:
+            mine = [turn for versions in self._versions.values() for turn in versions]
+            changes = list(self._changes)
+            self._record = record
+            if record is None:
+                return
+            self._take(*record.read())
+            record.write(mine)
+            for change in changes:
+                self._changes.append(change)
+                record.log(change)
+
+    def merge(self, carried: Sequence[Turn]) -> int:
+        """Take in the turns that a saved notebook carries, in its order: those that are not known, or newer than known.
+
+        Says how many it took; those cannot be undone.
+        """
+        with self._lock:
+            news = [turn for turn in carried if self._is_news(turn)]
+            place = 0.0
+            for turn in carried:
+                known = self._versions.get(turn.id)
+                place = turn.place = known[0].place if known else max(turn.place, place + _STEP)
+            for turn in news:
+                for version in self._versions.setdefault(turn.id, []):
+                    version.standing = "earlier" if version.standing in ON_VIEW else version.standing
+                self._versions[turn.id].append(turn)
+            if news:
+                self._index()
+                self._write([version for turn in news for version in self._versions[turn.id]])
+            return len(news)
+
+    def take_as_fresh(self, turns: Iterable[Turn]) -> None:
+        """Take turns of which it is not known as sent after those that stand before them now."""
+        with self._lock:
+            for turn in turns:
+                if turn in self and turn.after is None:
+                    turn.after = self.state(turn)[0]
+                    self._write([turn])
+
+    def knows(self, stamps: Iterable[tuple[str, str]]) -> bool:
+        """Whether all versions of turns with these stamps are known."""
+        return all(stamp in (turn.stamp for turn in self._versions.get(stamp[0], ())) for stamp in stamps)
+
+    def _is_news(self, turn: Turn) -> bool:
+        return all(version.started < turn.started for version in self._versions.get(turn.id, []))
+
+    def _put_in_place(self, new: Turn, old: Turn) -> None:
+        new.id, new.place = old.id, old.place
+        new.started = max(new.started, old.started + _INSTANT)
+        self._change("again", [(old, "earlier"), (new, "hidden" if old.standing == "hidden" else "current")], new=[new])
+
+    def _change(self, kind: str, wanted: Iterable[tuple[Turn, Standing]], new: Iterable[Turn] = ()) -> None:
+        """Give versions of turns another standing, as one change; `new` ones are taken in."""
+        for turn in new:
+            turn.standing = "gone"
+            self._versions.setdefault(turn.id, []).append(turn)
+        wanted = [(turn, standing) for turn, standing in wanted if turn.standing != standing]
+        moves = [Move(turn.id, turn.started, turn.standing, standing) for turn, standing in wanted]
+        for turn, standing in wanted:
+            turn.standing = standing
+        if not moves and not kind.startswith("delete "):
+            return
+        change = Change(kind, moves)
+        self._changes.append(change)
+        if len(wanted) == 1 and kind == "send":
+            self._append(wanted[0][0])
+        elif wanted:
+            self._index()
+        self._write([turn for turn, _ in wanted])
+        if self._record:
+            self._record.log(change)
+
+    def _append(self, turn: Turn) -> None:
+        self._turns.append(turn)
+        if turn.cell:
+            self._cells.setdefault(turn.cell.id, {})[turn.cell.ordinal] = turn
+
+    def _stand(self, turn: Turn, standing: Standing) -> None:
+        turn.standing = standing
+        self._sums.cut(self.number(turn))
+
+    def _index(self) -> None:
+        """Find out anew what is on view, and which cell made what."""
+        shown = [turn for versions in self._versions.values() for turn in versions if turn.standing in ON_VIEW]
+        self._turns = sorted(shown, key=_key)
+        self._cells = {}
+        for turn in self._turns:
+            if turn.cell and turn.session in ("", self._session):
+                self._cells.setdefault(turn.cell.id, {})[turn.cell.ordinal] = turn
+        self._sums.cut(0)
+
+    def _orphan(self, asked: str) -> Turn | None:
+        """The first turn with this prompt whose cell is no more, or cannot be told any more."""
+        return next((turn for turn in self._turns if self._is_orphan(turn) and turn.asked == asked), None)
+
+    def _is_orphan(self, turn: Turn) -> bool:
+        return turn.cell is not None and (
+            turn.session not in ("", self._session) or turn.standing == "deleted" or turn.cell.id in self._missing
+        )
+
+    def _known(self, id: str, started: datetime) -> Turn | None:
+        return next((turn for turn in self._versions.get(id, []) if turn.started == started), None)
+
+    def _write(self, turns: Iterable[Turn]) -> None:
+        if self._record:
+            self._record.write(turns)
+
+    def _take(self, turns: list[Turn], changes: list[Change]) -> None:
+        """Take in what the record has; what is under way here stays as it is."""
+        for turn in turns:
+            known = self._known(turn.id, turn.started)
+            if turn.is_live:  # its kernel is gone; or it is not, and will write how it ended
+                turn.status, turn.cut = "stopped", True
+            if known is None:
+                turn.execution = 0  # of another kernel
+                self._versions.setdefault(turn.id, []).append(turn)
+            elif known.was_read:
+                known.renew(turn)
+            else:  # it was sent from here: nobody else knows more about its reply
+                known.standing = turn.standing
+        shown = [[turn for turn in versions if turn.standing in ON_VIEW] for versions in self._versions.values()]
+        older = [turn for versions in shown if len(versions) > 1 for turn in sorted(versions, key=_age)[:-1]]
+        for turn in older:  # two kernels ran one cell at the same time
+            turn.standing = "earlier"
+        self._write(older)
+        self._changes = changes
+        self._index()
+
+
+class _Sums:
+    """Digest and number of the turns that are sent later, up to each place; what is appended is added to it."""
+
+    def __init__(self) -> None:
+        self._digests = [""]
+        self._counts = [0]
+
+    def cut(self, number: int) -> None:
+        """Forget what was found out of the turns from this number on; 0 for all."""
+        del self._digests[max(1, number) :], self._counts[max(1, number) :]
+
+    def upto(self, turns: Sequence[Turn], count: int) -> tuple[str, int]:
+        """Of the first `count` turns."""
+        for turn in turns[len(self._digests) - 1 : count]:
+            is_sent = turn.sent_later
+            self._digests.append(digest_of(self._digests[-1] + turn.digest) if is_sent else self._digests[-1])
+            self._counts.append(self._counts[-1] + is_sent)
+        return self._digests[count], self._counts[count]
+
+
+def _key(turn: Turn) -> tuple[float, str]:
+    return turn.place, turn.id
+
+
+def _is_still(turn: Turn, standing: Standing) -> bool:
+    """Whether it stands where a change put it; that its cell was deleted since is no change that could be undone."""
+    return turn.standing == standing or (turn.standing == "deleted" and standing == "current")
+
+
+def _age(turn: Turn) -> datetime:
+    return turn.started

@@ -1,0 +1,212 @@
+"""A turn as rows of the file, and a row as a turn.
+
+Tens of thousands of turns may have to be read before the first reply of a conversation. So what tells where a turn
+stands is in one table, and read at once; all else is in another, and read when it is asked for.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from nbchat.history.turn import Cell, Turn
+from nbchat.history.turn import Texts as Loader
+from nbchat.history.turns import Change, Move
+from nbchat.messages import Notice, Usage, clean
+
+Row = tuple[Any, ...]
+Texts = tuple[str, str, str]
+"""Prompt, text and reasoning of a turn."""
+
+LIGHT = (
+    "id",
+    "started",
+    "place",
+    "standing",
+    "status",
+    "cell",
+    "ordinal",
+    "session",
+    "after",
+    "digest",
+    "asked",
+    "cut",
+)
+DETAILS = ("model", "provider", "seconds", "prompt_tokens", "completion_tokens", "is_source", "rest")
+TEXTS = ("prompt", "text", "reasoning")
+
+_RARE: dict[str, Any] = {
+    "error": "",
+    "unseen": False,
+    "is_guess": False,
+    "is_foreign": False,
+    "system": None,
+    "base_url": "",
+    "options": {},
+    "left_out": 0,
+}
+"""What is together in `rest`, if it is not as usual."""
+
+
+class _Later:
+    """An attribute that is read with the texts of its turn."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, turn: Turn, _: type[Turn]) -> Any:
+        vars(turn)["_texts"].load([turn])
+        return vars(turn)[self._name]
+
+
+class _UnreadTurn(Turn):
+    """A turn of which only the values of LIGHT are in memory, until another one is asked for."""
+
+    _texts: Loader
+    _stored: tuple[int, Row]
+
+
+_UnreadTurn.__qualname__ = Turn.__qualname__  # it is read by the first who looks
+for _name in ("model", "provider", "seconds", "usage", "is_source", "notices", *_RARE):
+    setattr(_UnreadTurn, _name, _Later(_name))
+
+
+def moment(started: datetime) -> str:
+    """A time as it is kept: in the order of the texts, times are in order."""
+    return started.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def stored(turn: Turn) -> tuple[int, Row] | None:
+    """The turn's conversation and row as this process last saw them in the file; without details if it is not read."""
+    found: tuple[int, Row] | None = vars(turn).get("_stored")
+    return found
+
+
+def is_complete(turn: Turn) -> bool:
+    """Whether all of the turn is in memory."""
+    return turn.is_read and "model" in vars(turn)
+
+
+def texts_in(turn: Turn) -> Texts | None:
+    """Prompt, text and reasoning as far as they have come; None for a turn that was not read whole."""
+    held = vars(turn)  # an attribute would be read from the file
+    prompt, chunks, thoughts = (held.get(name) for name in ("prompt", "chunks", "thoughts"))
+    if prompt is None or chunks is None or thoughts is None or "_blank" in held:
+        return None
+    return clean(prompt), clean("".join(chunks)), clean("".join(thoughts))
+
+
+def row_of(turn: Turn, texts: Texts | None) -> Row:
+    """The values of LIGHT, and if the turn has its texts, also the size of these, and the values of DETAILS."""
+    is_read = texts is not None
+    light = (
+        turn.id,
+        moment(turn.started),
+        turn.place,
+        turn.standing,
+        turn.status,
+        *_cell(turn.cell),
+        clean(turn.session),
+        turn.after,
+        turn.digest if is_read else turn._digest,
+        turn.asked if is_read else turn._asked,
+        int(turn.cut),
+    )
+    return (*light, sum(len(text.encode()) for text in texts), *_details(turn)) if texts is not None else light
+
+
+def _cell(cell: Cell | None) -> tuple[str | None, int | None]:
+    return (clean(cell.id), cell.ordinal) if cell else (None, None)
+
+
+def _details(turn: Turn) -> Row:
+    usage = turn.usage or Usage()
+    tokens = usage.prompt_tokens, usage.completion_tokens
+    return clean(turn.model), clean(turn.provider), turn.seconds, *tokens, int(turn.is_source), _rest(turn)
+
+
+def _rest(turn: Turn) -> str:
+    found = {name: value for name, usual in _RARE.items() if (value := getattr(turn, name)) != usual}
+    if lasting := [notice.text for notice in turn.notices if notice.lasting]:
+        found["notices"] = lasting
+    return clean(json.dumps(found, ensure_ascii=False)) if found else ""
+
+
+def turns_of(rows: Iterable[Row], conversation: int, loader: Loader) -> list[Turn]:
+    """The turns that these rows tell of; `loader` has the rest of them."""
+    return [_turn(row, conversation, loader) for row in rows]
+
+
+def _turn(row: Row, conversation: int, loader: Loader) -> Turn:
+    turn = _UnreadTurn.__new__(_UnreadTurn)
+    (turn.id, started, turn.place, turn.standing, turn.status, cell, ordinal, turn.session,
+     turn.after, turn._digest, turn._asked, cut) = row  # fmt: skip
+    turn.started = datetime.fromisoformat(started)
+    turn.cell = None if cell is None else Cell(cell, ordinal)
+    turn.cut = bool(cut)
+    turn._texts = loader
+    turn._stored = (conversation, row)
+    return turn
+
+
+def complete(turn: Turn, found: Row | None) -> None:
+    """Give a turn the values of DETAILS and TEXTS; empty ones if they could not be read."""
+    *details, prompt, text, reasoning = found or ("", "", 0.0, None, None, 0, "", "", "", "")
+    vars(turn).update(_attributes(*details))
+    turn.read(prompt, text, reasoning)
+    if found is None:
+        vars(turn)["_blank"] = True  # that they are empty must not be written
+        return
+    vars(turn).pop("_blank", None)
+    if before := stored(turn):
+        size = sum(len(value.encode()) for value in (prompt, text, reasoning))
+        vars(turn)["_stored"] = before[0], (*before[1][: len(LIGHT)], size, *details)
+
+
+def _attributes(
+    model: str, provider: str, seconds: float, prompt_tokens: int | None, completion_tokens: int | None,
+    is_source: int, rest: str,
+) -> dict[str, Any]:  # fmt: skip
+    rare: dict[str, Any] = json.loads(rest) if rest else {}
+    known = prompt_tokens is not None or completion_tokens is not None
+    return {
+        **_RARE,
+        "options": {},
+        **rare,
+        "notices": [Notice(text, lasting=True) for text in rare.get("notices", ())],
+        "model": model,
+        "provider": provider,
+        "seconds": seconds,
+        "usage": Usage(prompt_tokens, completion_tokens) if known else None,
+        "is_source": bool(is_source),
+    }
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Tens of thousands of new objects, none of them garbage, would set the garbage collector off many times."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def moves_of(change: Change) -> str:
+    """The moves of a change, as text."""
+    return json.dumps([[move.id, moment(move.started), move.before, move.after] for move in change.moves])
+
+
+def changes_of(rows: Iterable[tuple[int, str, str]]) -> list[Change]:
+    """Changes from their number, kind and moves."""
+    return [Change(kind, [_move(*move) for move in json.loads(moves)], number) for number, kind, moves in rows]
+
+
+def _move(id: str, started: str, before: Any, after: Any) -> Move:
+    return Move(id, datetime.fromisoformat(started), before, after)

@@ -1,0 +1,93 @@
+"""Turns in the tables of the file: read, and written with what has changed of them.
+
+Of a turn that this process knows to be there, only that is written which has changed here since: what another process
+has changed of it stays.
+"""
+
+from __future__ import annotations
+
+from nbchat.history.turn import Turn
+from nbchat.store import rows
+from nbchat.store.database import Connection
+from nbchat.store.rows import DETAILS, LIGHT, TEXTS, Row, Texts
+from nbchat.store.writer import Writing
+
+_LIGHT = ", ".join(LIGHT)
+_DETAILS = ", ".join((*DETAILS, *TEXTS))
+_THIS = "conversation = ? AND id = ? AND started = ?"
+_NUMBER = f"SELECT number FROM turns WHERE {_THIS}"
+_ALL = f"SELECT {_LIGHT} FROM turns WHERE conversation = ? ORDER BY place, started"
+_READ_DETAILS = f"SELECT {_DETAILS} FROM details WHERE turn = ({_NUMBER})"
+_INSERT = f"INSERT INTO turns (conversation, {_LIGHT}, size) SELECT ?, {', '.join('?' * len(LIGHT))}"
+_CONFLICT = "ON CONFLICT (conversation, id, started) DO UPDATE SET " + ", ".join(
+    f"{name} = excluded.{name}" for name in (*LIGHT[2:], "size")
+)
+_WRITE = f"{_INSERT}, ? WHERE true {_CONFLICT}"
+_COPY = f"{_INSERT}, size FROM turns WHERE {_THIS} {_CONFLICT}"
+_INSERT_DETAILS = f"INSERT OR REPLACE INTO details (turn, {_DETAILS})"
+_WRITE_DETAILS = f"{_INSERT_DETAILS} SELECT number, {', '.join('?' * len((*DETAILS, *TEXTS)))} FROM turns WHERE {_THIS}"
+_COPY_DETAILS = f"{_INSERT_DETAILS} SELECT ({_NUMBER}), {_DETAILS} FROM details WHERE turn = ({_NUMBER})"
+
+
+def all_rows(db: Connection, conversation: int) -> list[Row]:
+    """The values of LIGHT of all turns of a conversation, by place and time."""
+    return db.execute(_ALL, [conversation]).fetchall()
+
+
+def details(db: Connection, turn: Turn) -> Row | None:
+    """The values of DETAILS and TEXTS of a turn that was read; None if they are not there any more."""
+    found: Row | None = db.execute(_READ_DETAILS, _source(turn)).fetchone()
+    return found
+
+
+def is_there(db: Connection, conversation: int, turn: Turn) -> bool:
+    """Whether the conversation has this version of the turn."""
+    return db.execute(_NUMBER, (conversation, turn.id, rows.moment(turn.started))).fetchone() is not None
+
+
+def write(writing: Writing, conversation: int, turn: Turn) -> None:
+    """Write a turn as it is now into a conversation."""
+    texts = rows.texts_in(turn)
+    row, before = rows.row_of(turn, texts), rows.stored(turn)
+    key = (conversation, *row[:2])
+    if before is None or _source(turn) != key or not _update(writing, key, row, texts, before[1]):
+        _insert(writing, key, row, texts, turn)
+    writing.set(turn, "_stored", (conversation, row))
+
+
+def write_anew(writing: Writing, conversation: int, turn: Turn) -> None:
+    """Write a turn into a file that does not have it, if all of it is in memory."""
+    texts = rows.texts_in(turn)
+    if texts is not None:
+        row = rows.row_of(turn, texts)
+        _insert(writing, (conversation, *row[:2]), row, texts, turn)
+        writing.set(turn, "_stored", (conversation, row))
+
+
+def _update(writing: Writing, key: Row, row: Row, texts: Texts | None, before: Row) -> bool:
+    """Write what has changed; false if the turn is not there any more, since its notebook was forgotten."""
+    columns = zip((*LIGHT, "size"), row, (*before, None), strict=False)  # either row may be without its details
+    new = {name: value for name, value, old in columns if value != old}
+    names = ", ".join(f"{name} = ?" for name in new)
+    if new and not writing.execute(f"UPDATE turns SET {names} WHERE {_THIS}", (*new.values(), *key)).rowcount:
+        return False
+    if texts is None or row[len(LIGHT) :] == before[len(LIGHT) :]:
+        return True
+    return writing.execute(_WRITE_DETAILS, (*row[len(LIGHT) + 1 :], *texts, *key)).rowcount > 0
+
+
+def _insert(writing: Writing, key: Row, row: Row, texts: Texts | None, turn: Turn) -> None:
+    """Write all of a turn; the details of one that is from another conversation, and was never read, are copied."""
+    light, rest = row[: len(LIGHT) + 1], row[len(LIGHT) + 1 :]
+    if texts is not None:
+        writing.execute(_WRITE, (key[0], *light))
+        writing.execute(_WRITE_DETAILS, (*rest, *texts, *key))
+    elif _source(turn) != key:
+        writing.execute(_COPY, (key[0], *light, *_source(turn)))
+        writing.execute(_COPY_DETAILS, (*key, *_source(turn)))
+
+
+def _source(turn: Turn) -> Row:
+    """Which turn of which conversation it was when it was read or written; a copy of it may be in another one now."""
+    conversation, row = rows.stored(turn) or (0, (turn.id, ""))
+    return (conversation, *row[:2])
