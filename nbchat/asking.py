@@ -15,7 +15,7 @@ from nbchat.loop import Worker, shared
 from nbchat.messages import Chunk, Messages, Notice
 from nbchat.providers import registry
 from nbchat.providers.adapt import chunks, is_ours
-from nbchat.providers.base import shared_loop
+from nbchat.providers.base import is_secret, shared_loop
 from nbchat.providers.failures import redact
 from nbchat.reply import Reply
 
@@ -151,8 +151,3 @@ def explained(error: Exception, call: Call) -> NbchatError:
 def _secrets(options: dict[str, Any]) -> list[str]:
     """The values of options that are called like secrets."""
     return [value for name, value in options.items() if isinstance(value, str) and is_secret(name)]
-
-
-def is_secret(option: str) -> bool:
-    """Whether an option is called like something that must not be shown or kept."""
-    return option.endswith(("key", "token", "secret", "password", "proxy"))

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from nbchat.asking import Asker, Call, end_with_job, explained, going_on, is_secret
+from nbchat.asking import Asker, Call, end_with_job, explained, going_on
 from nbchat.config import settings
 from nbchat.errors import ContextLengthError, UsageProblem
 from nbchat.history import Cell, Change, History, Record, Turn, Window, context, size_that_fits
@@ -22,6 +22,7 @@ from nbchat.messages import Messages, Notice, clean
 from nbchat.notebook import SendCounter, execution_number, source
 from nbchat.providers import registry
 from nbchat.providers.adapt import options_of
+from nbchat.providers.base import is_secret
 from nbchat.providers.services import SERVICES
 from nbchat.reply import Reply
 from nbchat.saved.written import prompt_in

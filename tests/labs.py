@@ -24,6 +24,8 @@ WAIT = 60.0
 
 expect.set_options(timeout=WAIT * 1000)  # the default of 5 s is short on a busy machine
 
+_IDLE = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+
 SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "notebook-extension/tracker": {"windowingMode": "none", "scrollPastEnd": False},
@@ -130,7 +132,7 @@ class Lab:
             nbformat.write(nbformat.v4.new_notebook(metadata=kernel, cells=code), file)
         path = file.relative_to(self.server.root).as_posix()
         self.page.goto(f"{self.server.url}lab/tree/{path}?token={self.server.token}&reset", timeout=WAIT * 1000)
-        self._until("window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
+        self._until(_IDLE)
 
     def cell(self, index: int) -> Locator:
         """The cell's element."""
@@ -157,6 +159,50 @@ class Lab:
         self.page.evaluate("index => { jupyterapp.shell.currentWidget.content.activeCellIndex = index; }", index)
         self.command("notebook:run-cell", wait=wait)
 
+    def add(self, source: str) -> int:
+        """Append a code cell and run it; its index."""
+        index: int = self._notebook("notebook.widgets.length")
+        self.select(index - 1)
+        self.command("notebook:insert-cell-below")
+        self.write(index, source)
+        self.run(index)
+        return index
+
+    def write(self, index: int, source: str) -> None:
+        """Let this be the cell's source."""
+        self._notebook("notebook.widgets[value[0]].model.sharedModel.setSource(value[1])", [index, source])
+
+    def sources(self) -> list[str]:
+        """The sources of all cells."""
+        found: list[str] = self._notebook("notebook.widgets.map(cell => cell.model.sharedModel.getSource())")
+        return found
+
+    def text(self, index: int) -> str:
+        """The cell's outputs as the text that goes with them."""
+        outputs = self._notebook("notebook.widgets[value].model.outputs.toJSON()", index)
+        texts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs]
+        return "".join(part for text in texts for part in text)
+
+    def select(self, index: int, line: int | None = None) -> None:
+        """Let this be the active cell, and the only one that is selected; with the cursor at the start of a line."""
+        self._notebook("notebook.deselectAll(), notebook.activeCellIndex = value", index)
+        if line is not None:
+            self._notebook("notebook.activeCell.editor.setCursorPosition({line: value, column: 0})", line)
+
+    def confirm(self, command: str, text: str | None = None) -> None:
+        """Execute a command that asks back, and say yes, after filling in a text."""
+        self.command(command, wait=False)
+        dialog = self.page.locator(".jp-Dialog")
+        if text is not None:
+            dialog.locator("input").fill(text)
+        dialog.locator(".jp-mod-accept").click()
+        self.wait()
+
+    def restart(self) -> None:
+        """Restart the kernel."""
+        self.confirm("notebook:restart-kernel")
+        self._until(_IDLE)
+
     def run_all(self, *, wait: bool = True) -> None:
         """Run All Cells."""
         self.command("notebook:run-all-cells", wait=wait)
@@ -175,6 +221,10 @@ class Lab:
         """Stop the kernels that this page started."""
         for session in self.server.api("sessions"):
             self.server.api(f"sessions/{session['id']}", method="DELETE")
+
+    def _notebook(self, expression: str, value: Any = None) -> Any:
+        script = f"value => {{ const notebook = jupyterapp.shell.currentWidget.content; return {expression}; }}"
+        return self.page.evaluate(script, value)
 
     def _until(self, expression: str) -> None:
         self.page.wait_for_function(f"() => {expression}", timeout=WAIT * 1000)

@@ -228,7 +228,10 @@ class Model:
         return next(iter(own + orphans), None)
 
     def change(self, kind: str, standings: Standings) -> None:
-        """Something that can be undone."""
+        """Something that can be undone, if it changes anything."""
+        standings = {version: at for version, at in standings.items() if self.standing.get(version) != at}
+        if not standings and not kind.startswith("delete "):
+            return
         after = self.standing | standings
         self.changes.append((kind, self.standing, after))
         self.standing = after
@@ -534,8 +537,6 @@ class Conversing(RuleBasedStateMachine):
     @precondition(lambda self: self.model.view())
     def unhide(self, number: int) -> None:
         chosen = self.chosen(number)
-        if self.model.standing[chosen] == "current":
-            return
         self.chat.history.unhide([self.turn(chosen)])
         self.model.change("unhide", {chosen: "current"})
 

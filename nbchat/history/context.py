@@ -10,8 +10,8 @@ from nbchat.history.turn import Turn
 from nbchat.messages import Message
 
 _NUMBER = re.compile(r"\d[\d,]{2,}")
-_BATCH = 200
-"""How many turns are read at a time, from the newest on, where not all are sent."""
+_FIRST_BATCH, _BATCH = 16, 200
+"""How many turns are read at a time, from the newest on, where not all are sent: ever more."""
 _ROOM_TO_GROW = 0.75
 """Share of the limit that is filled anew when the oldest turns are left out: then the same turn comes first for a
 while, and what the provider has cached of the messages before holds."""
@@ -94,10 +94,12 @@ def _cut_off(newest: list[Turn], sizes: list[int], room: int, first: str) -> int
 
 def _backwards(earlier: Sequence[Turn]) -> Iterator[Turn]:
     """Those that are sent later, from the newest on."""
-    for end in range(len(earlier), 0, -_BATCH):
-        batch = [turn for turn in earlier[max(0, end - _BATCH) : end] if turn.sent_later]
+    end, size = len(earlier), _FIRST_BATCH
+    while end > 0:
+        batch = [turn for turn in earlier[max(0, end - size) : end] if turn.sent_later]
         _read(batch)
         yield from reversed(batch)
+        end, size = end - size, min(2 * size, _BATCH)
 
 
 def _read(turns: Sequence[Turn]) -> None:

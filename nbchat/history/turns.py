@@ -77,6 +77,7 @@ class History(Sequence[Turn]):
         self._turns: list[Turn] = []
         self._versions: dict[str, list[Turn]] = {}
         self._cells: dict[str, dict[int, Turn]] = {}
+        self._orphans: dict[str, Turn] | None = None
         self._changes: list[Change] = []
         self._sums = _Sums()
         self._record: Record | None = None
@@ -216,7 +217,7 @@ class History(Sequence[Turn]):
     def extend(self, turns: Iterable[Turn]) -> int:
         """Append turns from elsewhere, in their order, and say how many; those that are known already are left out."""
         with self._lock:
-            new = [turn for turn in turns if self._known(turn.id, turn.started) not in self]
+            new = [turn for turn in turns if not self._stands(turn)]
             place = self._turns[-1].place if self._turns else 0
             taken = set(self._versions)
             for turn in new:
@@ -370,6 +371,7 @@ class History(Sequence[Turn]):
 
     def _stand(self, turn: Turn, standing: Standing) -> None:
         turn.standing = standing
+        self._orphans = None
         self._sums.cut(self.number(turn))
 
     def _index(self) -> None:
@@ -380,16 +382,25 @@ class History(Sequence[Turn]):
         for turn in self._turns:
             if turn.cell and turn.session in ("", self._session):
                 self._cells.setdefault(turn.cell.id, {})[turn.cell.ordinal] = turn
+        self._orphans = None
         self._sums.cut(0)
 
     def _orphan(self, asked: str) -> Turn | None:
         """The first turn with this prompt whose cell is no more, or cannot be told any more."""
-        return next((turn for turn in self._turns if self._is_orphan(turn) and turn.asked == asked), None)
+        if self._orphans is None:
+            orphans = [turn for turn in self._turns if self._is_orphan(turn)]
+            self._orphans = {turn.asked: turn for turn in reversed(orphans)}
+        return self._orphans.get(asked)
 
     def _is_orphan(self, turn: Turn) -> bool:
         return turn.cell is not None and (
             turn.session not in ("", self._session) or turn.standing == "deleted" or turn.cell.id in self._missing
         )
+
+    def _stands(self, turn: Turn) -> bool:
+        """Whether this version is known, and was not taken back."""
+        known = self._known(turn.id, turn.started)
+        return known is not None and known.standing != "gone"
 
     def _known(self, id: str, started: datetime) -> Turn | None:
         return next((turn for turn in self._versions.get(id, []) if turn.started == started), None)
@@ -400,24 +411,31 @@ class History(Sequence[Turn]):
 
     def _take(self, turns: list[Turn], changes: list[Change]) -> None:
         """Take in what the record has; what is under way here stays as it is."""
+        several = set()
         for turn in turns:
-            known = self._known(turn.id, turn.started)
             if turn.is_live:  # its kernel is gone; or it is not, and will write how it ended
                 turn.status, turn.cut = "stopped", True
-            if known is None:
-                turn.execution = 0  # of another kernel
-                self._versions.setdefault(turn.id, []).append(turn)
-            elif known.was_read:
-                known.renew(turn)
-            else:  # it was sent from here: nobody else knows more about its reply
-                known.standing = turn.standing
-        shown = [[turn for turn in versions if turn.standing in ON_VIEW] for versions in self._versions.values()]
-        older = [turn for versions in shown if len(versions) > 1 for turn in sorted(versions, key=_age)[:-1]]
+            if turn.id in self._versions:
+                several.add(turn.id)
+                self._take_version(turn)
+            else:
+                self._versions[turn.id] = [turn]
+        shown = [[turn for turn in self._versions[id] if turn.standing in ON_VIEW] for id in several]
+        older = [turn for versions in shown for turn in sorted(versions, key=_age)[:-1]]
         for turn in older:  # two kernels ran one cell at the same time
             turn.standing = "earlier"
         self._write(older)
         self._changes = changes
         self._index()
+
+    def _take_version(self, turn: Turn) -> None:
+        known = self._known(turn.id, turn.started)
+        if known is None:
+            self._versions[turn.id].append(turn)
+        elif known.was_read:
+            known.renew(turn)
+        else:  # it was sent from here: nobody else knows more about its reply
+            known.standing = turn.standing
 
 
 class _Sums:
@@ -433,10 +451,12 @@ class _Sums:
 
     def upto(self, turns: Sequence[Turn], count: int) -> tuple[str, int]:
         """Of the first `count` turns."""
+        last, sent = self._digests[-1], self._counts[-1]
         for turn in turns[len(self._digests) - 1 : count]:
-            is_sent = turn.sent_later
-            self._digests.append(digest_of(self._digests[-1] + turn.digest) if is_sent else self._digests[-1])
-            self._counts.append(self._counts[-1] + is_sent)
+            if turn.sent_later:
+                last, sent = digest_of(last + turn.digest), sent + 1
+            self._digests.append(last)
+            self._counts.append(sent)
         return self._digests[count], self._counts[count]
 
 

@@ -168,6 +168,11 @@ def silence_limit(timeout: Any) -> float:
     return timeout
 
 
+def is_secret(option: str) -> bool:
+    """Whether an option is called like something that must not be shown or kept."""
+    return option.endswith(("key", "token", "secret", "password", "proxy"))
+
+
 def require_messages(messages: Messages) -> None:
     """Raise a `UsageProblem` for an empty list of messages, or for what is none."""
     if not isinstance(messages, Sequence):

@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
 
 from nbchat.errors import AuthenticationError, ProviderError, UnknownProvider, UsageProblem, did_you_mean
 from nbchat.messages import Chunk, Messages, Notice
-from nbchat.providers.base import AsyncResult, Request, encode, require_messages, silence_limit
+from nbchat.providers.base import AsyncResult, Request, encode, is_secret, require_messages, silence_limit
 from nbchat.providers.completions import ChatCompletions
 from nbchat.providers.services import SERVICES, Service
 
@@ -128,7 +128,7 @@ class OpenAICompatible:
             body=encode(body),
             proxy=proxy,
             timeout=silence_limit(timeout),
-            secrets=self._secrets(),
+            secrets=(*self._secrets(), *(str(value) for name, value in options.items() if is_secret(name))),
             key_variable=self.service.key_variable,
             model=body["model"],
         )

@@ -66,7 +66,8 @@ class Record:
     def is_behind(self) -> bool:
         """Whether another process has written to the conversation since it was read."""
         now = self._reader.read(self._version)
-        return now is not None and now not in self._seen
+        # What is written here meanwhile counts on: an earlier number is known, too.
+        return now is not None and not any(home == now[0] and now[1] <= number for home, number in self._seen)
 
     def read(self) -> tuple[list[Turn], list[Change]]:
         """All versions of all turns, by place and time, without their texts; and the last changes.
@@ -104,7 +105,7 @@ class Record:
     def load(self, turns: Sequence[Turn]) -> None:
         """Read the texts of these turns; they are empty if that is not possible."""
         unread = [turn for turn in turns if not rows.is_complete(turn)]
-        found = self._reader.read(lambda db: [statements.details(db, turn) for turn in unread])
+        found = self._reader.read(lambda db: statements.details_of(db, unread))
         for turn, details in zip(unread, found or [None] * len(unread), strict=True):
             rows.complete(turn, details or self._rescued(turn))
 

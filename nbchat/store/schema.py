@@ -91,9 +91,11 @@ def version(db: sqlite3.Connection) -> int:
     Raises:
         LeftAlone: If it is of a newer version, or somebody else's.
     """
-    application: int = db.execute("PRAGMA application_id").fetchone()[0]
+    # In this order, and so the other way round than they are written: another process may be just making the file.
+    is_empty = not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     done: int = db.execute("PRAGMA user_version").fetchone()[0]
-    is_new = not application and not done and not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    application: int = db.execute("PRAGMA application_id").fetchone()[0]
+    is_new = is_empty and not done and not application
     if application != APPLICATION and not is_new:
         raise LeftAlone("is a database of another program")
     if done > len(MIGRATIONS):

@@ -6,18 +6,23 @@ has changed of it stays.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nbchat.history.turn import Turn
 from nbchat.store import rows
 from nbchat.store.database import Connection
 from nbchat.store.rows import DETAILS, LIGHT, TEXTS, Row, Texts
 from nbchat.store.writer import Writing
 
+_MANY = 8
 _LIGHT = ", ".join(LIGHT)
 _DETAILS = ", ".join((*DETAILS, *TEXTS))
 _THIS = "conversation = ? AND id = ? AND started = ?"
 _NUMBER = f"SELECT number FROM turns WHERE {_THIS}"
 _ALL = f"SELECT {_LIGHT} FROM turns WHERE conversation = ? ORDER BY place, started"
 _READ_DETAILS = f"SELECT {_DETAILS} FROM details WHERE turn = ({_NUMBER})"
+_READ_MANY = f"""SELECT id, started, {_DETAILS} FROM turns JOIN details ON turn = number
+    WHERE conversation = ? AND place BETWEEN ? AND ?"""
 _INSERT = f"INSERT INTO turns (conversation, {_LIGHT}, size) SELECT ?, {', '.join('?' * len(LIGHT))}"
 _CONFLICT = "ON CONFLICT (conversation, id, started) DO UPDATE SET " + ", ".join(
     f"{name} = excluded.{name}" for name in (*LIGHT[2:], "size")
@@ -38,6 +43,19 @@ def details(db: Connection, turn: Turn) -> Row | None:
     """The values of DETAILS and TEXTS of a turn that was read; None if they are not there any more."""
     found: Row | None = db.execute(_READ_DETAILS, _source(turn)).fetchone()
     return found
+
+
+def details_of(db: Connection, turns: Sequence[Turn]) -> list[Row | None]:
+    """What `details` gives of each of these turns; many that stand together are read together."""
+    if len(turns) < _MANY:
+        return [details(db, turn) for turn in turns]
+    keys = [_source(turn) for turn in turns]
+    places = [turn.place for turn in turns]
+    found: dict[Row, Row] = {}
+    for conversation in {key[0] for key in keys}:
+        rows_of_it = db.execute(_READ_MANY, (conversation, min(places), max(places)))
+        found |= {(conversation, id, started): tuple(told) for id, started, *told in rows_of_it}
+    return [found.get(key) for key in keys]
 
 
 def is_there(db: Connection, conversation: int, turn: Turn) -> bool:
