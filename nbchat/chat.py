@@ -159,7 +159,7 @@ class Chat:
         prompt = clean(prompt)
         cell = self._cells.next() if self._cells and history else None
         old = self.history.of_cell(cell, prompt, instead_of) if history else None
-        choice = self._choice(model, provider, base_url, old)
+        choice = self._choice(model, provider, base_url, old, instead_of)
         call = self._call(choice, history, system, options)
         turn = _turn(prompt, call, cell)
         if not history:
@@ -233,7 +233,8 @@ class Chat:
         prompt = clean(prompt)
         cell = self._cells.peek() if self._cells and history else None
         old = self.history.of_cell(cell, prompt, instead_of) if history else None
-        call = self._call(self._choice(model, provider, base_url, old), history, system, options)
+        choice = self._choice(model, provider, base_url, old, instead_of)
+        call = self._call(choice, history, system, options)
         window = self._window(call, prompt, None if new else old, forget=new)
         shown = {name: value for name, value in call.options.items() if not is_secret(name)}
         return Preview(call.choice.model, call.choice.name, shown, window.messages)
@@ -284,12 +285,19 @@ class Chat:
         """Have something said in the next reply's caption."""
         self._words.append(word)
 
-    def _choice(self, model: str | None, provider: Any, base_url: str | None, old: Turn | None) -> registry.Choice:
-        """Whom to ask. A prompt that names nobody: the last one asked; in an old turn's place, the last before."""
+    def _choice(
+        self, model: str | None, provider: Any, base_url: str | None, old: Turn | None, edited: Turn | None = None
+    ) -> registry.Choice:
+        """Whom to ask. A prompt that names nobody: the last one asked; in an old turn's place, the last before.
+
+        A prompt that is edited goes to whom it went.
+        """
         if model or provider or base_url:
             return _choose(model, provider, base_url)
         if old is None and self._last:
             return self._last
+        if edited is not None and old is edited:
+            return self._call_of(edited).choice
         last = _last_own(self.history.before(old))
         return self._call_of(last).choice if last else self._first or _choose(None)
 

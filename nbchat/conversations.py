@@ -259,7 +259,7 @@ class Conversations:
             chat.history.take_as_fresh(carried)
         old = [turn for turn in chat.history if turn.id not in before]
         if old:
-            chat.tell(f"continues {_count(old)} from {_day(old[-1].started)} · %chat reset starts afresh")
+            chat.tell(_continues(old))
         if self._saved:
             self._missing[name] = _missing(chat.history, self._saved)
             self._settle()
@@ -336,9 +336,19 @@ def _count(turns: list[Turn]) -> str:
     return f"{len(turns):,} turn{'s' * (len(turns) != 1)}"
 
 
+def _continues(turns: list[Turn]) -> str:
+    """What is said of a conversation that goes on; and whom it asked, if that is known from a file only."""
+    last = turns[-1]
+    words = f"continues {_count(turns)} from {_day(last.started)} · %chat reset starts afresh"
+    who = last.model or last.provider
+    return f"{words} · they asked {who}: name it to go on with it" if last.is_foreign and who else words
+
+
 def _day(moment: datetime) -> str:
-    local = moment.astimezone()
-    return f"{local.day} {local:%b}" if local.year == datetime.now().year else f"{local.day} {local:%b %Y}"
+    local, today = moment.astimezone(), datetime.now().astimezone()
+    if local.date() == today.date():
+        return f"{local:%H:%M}"
+    return f"{local.day} {local:%b}" if local.year == today.year else f"{local.day} {local:%b %Y}"
 
 
 conversations = Conversations()

@@ -93,13 +93,15 @@ class _Documents:
         """The file of this name; or if there is none, or the name was made up, the one that holds the cell."""
         exists = os.path.isfile(name)
         if exists and not _UUID.search(name.name):
-            return name
+            if name.suffix != ".ipynb" or not is_lasting(cell) or _holds(_bytes(name), cell.encode()):
+                return name
+            return self._holding(name.parent, cell, since=_begun()) or name  # a renamed one, and another in its place
         holding = self._holding(name.parent if name.parent.is_dir() else _home(), cell) if is_lasting(cell) else None
         return holding or (name if exists and "-jvsc-" not in name.name else None)
 
-    def _holding(self, folder: Path, cell: str) -> Path | None:
-        """The newest notebook of a folder that holds a cell."""
-        files = _newest(folder)
+    def _holding(self, folder: Path, cell: str, since: float = 0) -> Path | None:
+        """The newest notebook of a folder that holds a cell, of those written or renamed since then."""
+        files = _newest(folder, since)
         if self._in_vain == (cell, files):
             return None
         found = next((path for path, _, _ in files if _holds(_bytes(path), cell.encode())), None)
@@ -110,9 +112,18 @@ class _Documents:
 _documents = _Documents()
 
 
-def _newest(folder: Path) -> list[tuple[Path, int, int]]:
+def _begun() -> float:
+    """About when the kernel began, in seconds since 1970; 0 where that is not to be found out."""
+    connection = getattr(getattr(getattr(notebook.shell(), "kernel", None), "parent", None), "connection_file", "")
+    try:
+        return os.stat(connection).st_mtime
+    except (OSError, TypeError, ValueError):
+        return 0
+
+
+def _newest(folder: Path, since: float) -> list[tuple[Path, int, int]]:
     """The notebooks of a folder that are to be searched, newest first, with their times and sizes."""
-    found = sorted(_listed(folder), key=itemgetter(1), reverse=True)
+    found = sorted(_listed(folder, since), key=itemgetter(1), reverse=True)
     room, taken = _MOST_BYTES, []
     for file in found[:_MOST_FILES]:
         if file[2] <= room:
@@ -121,13 +132,13 @@ def _newest(folder: Path) -> list[tuple[Path, int, int]]:
     return taken
 
 
-def _listed(folder: Path) -> Iterator[tuple[Path, int, int]]:
+def _listed(folder: Path, since: float) -> Iterator[tuple[Path, int, int]]:
     for file in folder.glob("*.ipynb"):
         try:
             about = file.stat()
         except OSError:
             continue
-        if stat.S_ISREG(about.st_mode):
+        if stat.S_ISREG(about.st_mode) and max(about.st_mtime, about.st_ctime) >= since:
             yield file, about.st_mtime_ns, about.st_size
 
 

@@ -87,10 +87,8 @@ class ChatMagics(Magics):
         if not prompt.strip():
             raise UsageProblem(_NO_PROMPT)
         sending = asked.sending
-        if asked.edit:
-            from nbchat.commands.words import turn_of
-
-            sending["instead_of"] = turn_of(chat, asked.edit)
+        if 0 < asked.edit <= len(chat.history):  # else it was taken back since, and there is nothing to replace
+            sending["instead_of"] = chat.history[asked.edit - 1]
         if asked.show_prompt:
             model, provider, options, messages = chat.preview(prompt, **sending)
             to = ", ".join([f"to {model or provider} ({provider})", *(f"{key} {options[key]}" for key in options)])
@@ -123,9 +121,11 @@ def _carry_out(chat: Chat, line: str, look: Look) -> list[Start] | None:
             return [(partial(_itself, reply), replace(look, prompt=prompt, raw=raw, again=True))]
         case commands.Series(word, turns, start):
             print(word)
-            return [
-                (partial(start, turn), replace(look, prompt=turn.prompt, again=True, turn=turn.id)) for turn in turns
-            ]
+            looks = {
+                turn: replace(look, prompt=f"Turn {chat.history.number(turn)}: {turn.prompt}", again=True, turn=turn.id)
+                for turn in turns
+            }
+            return [(partial(start, turn), looks[turn]) for turn in turns]
     return [(result, look)]
 
 
@@ -229,6 +229,8 @@ def load(shell: Any) -> None:  # IPython's own annotations of what is called her
     shell.input_transformers_cleanup.insert(0, transformer)
     shell.events.register("pre_run_cell", transformer.begin)
     shell.events.register("post_run_cell", transformer.end)
+    if inside_a_cell():  # its begin was not seen, and it may tell of cells that were deleted before a restart
+        cells.begin()
     CellOutput.listen()
     PageClock.listen()
     _load_settings(shell)

@@ -181,7 +181,9 @@ def edit(chat: Chat, words: list[str]) -> Result:
     turn = turn_of(chat, int(words[0]))
     if not next_cell(f"%%chat --edit {words[0]}\n{turn.prompt}"):
         raise UsageProblem("No cell can be made from here: `%chat edit` works in notebooks and in IPython.")
-    return f"The prompt of turn {words[0]} is in the next cell: change it there and run it."
+    return (
+        f"The prompt of turn {words[0]} is in the next cell: change it there and run it. Its old cell would ask anew."
+    )
 
 
 def drop(chat: Chat, words: list[str]) -> Result:

@@ -37,10 +37,10 @@ def as_html(history: History, turns: Sequence[Turn] | None = None) -> str:
     shown = history[-MOST:] if turns is None else turns
     if not shown:
         return f"<p>{as_text(history, turns)}</p>"
-    head = "".join(f"<th>{name}</th>" for name in _HEAD)
+    head = "".join(f'<th style="text-align:left">{name}</th>' for name in _HEAD)
     rows = "".join(f"<tr>{_cells(_row(history, turn))}</tr>" for turn in shown)
     rest = "".join(f"<p>{escape(line)}</p>" for line in _rest(history, shown if turns is None else history))
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{rest}"
+    return f"<table class='mathjax_ignore'><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{rest}"
 
 
 def as_data(history: History, turns: Sequence[Turn]) -> list[dict[str, Any]]:
@@ -84,8 +84,9 @@ def _states(history: History, turn: Turn) -> Iterator[str]:
         yield "cell deleted"
     if history.is_stale(turn):
         yield "stale"
-    if (count := len(history.versions(turn))) > 1:
-        yield f"{count} versions"
+    versions = history.versions(turn)
+    if len({version.digest for version in versions}) > 1:
+        yield f"{len(versions)} versions"
     if turn.is_guess:
         yield "prompt not known"
 

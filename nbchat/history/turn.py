@@ -79,6 +79,8 @@ class Turn:
     """The options of its own that may be kept: numbers, and true or false."""
     notices: list[Notice] = field(default_factory=list)
     """What was said on the way; only the lasting ones are kept on disk."""
+    never_ended: bool = False
+    """It was read as under way, from a kernel that is gone: how it ended was not kept."""
     left_out: int = 0
     """How many older turns did not fit and were not sent."""
     chunks: list[str] = field(default_factory=list, repr=False)
@@ -116,6 +118,12 @@ class Turn:
     def read_with(self, others: Sequence[Turn]) -> None:
         """Read the texts of this turn and others of its conversation at once."""
         vars(self)["_texts"].load(others)
+
+    def end_as(self, other: Turn) -> None:
+        """Take over how another copy of this version ended."""
+        for name in ("status", "cut", "error", "usage", "seconds", "chunks"):
+            setattr(self, name, getattr(other, name))
+        self.never_ended, self._joined, self._digest = False, (0, ""), ""
 
     def renew(self, read: Turn) -> None:
         """Become what was read of this version; its texts are read again if they have changed."""

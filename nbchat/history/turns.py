@@ -309,6 +309,7 @@ class History(Sequence[Turn]):
         Says how many it took; those cannot be undone.
         """
         with self._lock:
+            ended = [twin for turn in carried if (twin := self._ended_by(turn))]
             news = [turn for turn in carried if self._is_news(turn)]
             place = 0.0
             for turn in carried:
@@ -318,9 +319,9 @@ class History(Sequence[Turn]):
                 for version in self._versions.setdefault(turn.id, []):
                     version.standing = "earlier" if version.standing in ON_VIEW else version.standing
                 self._versions[turn.id].append(turn)
-            if news:
+            if news or ended:
                 self._index()
-                self._write([version for turn in news for version in self._versions[turn.id]])
+                self._write([*ended, *(version for turn in news for version in self._versions[turn.id])])
             return len(news)
 
     def take_as_fresh(self, turns: Iterable[Turn]) -> None:
@@ -333,7 +334,20 @@ class History(Sequence[Turn]):
 
     def knows(self, stamps: Iterable[tuple[str, str]]) -> bool:
         """Whether all versions of turns with these stamps are known."""
-        return all(stamp in (turn.stamp for turn in self._versions.get(stamp[0], ())) for stamp in stamps)
+        return all(self._knows(stamp) for stamp in stamps)
+
+    def _knows(self, stamp: tuple[str, str]) -> bool:
+        versions = self._versions.get(stamp[0], ())
+        return any(version.stamp == stamp and not version.never_ended for version in versions)
+
+    def _ended_by(self, turn: Turn) -> Turn | None:
+        """The version known here that never ended, of which this one tells the end."""
+        twins = (version for version in self._versions.get(turn.id, ()) if version.stamp == turn.stamp)
+        twin = next((version for version in twins if version.never_ended), None)
+        if twin is not None and len(turn.text) >= len(twin.text):
+            twin.end_as(turn)
+            return twin
+        return None
 
     def _is_news(self, turn: Turn) -> bool:
         return all(version.started < turn.started for version in self._versions.get(turn.id, []))
@@ -414,7 +428,7 @@ class History(Sequence[Turn]):
         several = set()
         for turn in turns:
             if turn.is_live:  # its kernel is gone; or it is not, and will write how it ended
-                turn.status, turn.cut = "stopped", True
+                turn.status, turn.cut, turn.never_ended = "stopped", True, True
             if turn.id in self._versions:
                 several.add(turn.id)
                 self._take_version(turn)
