@@ -127,7 +127,7 @@ class Stored:
 
     def _worked(self, kernel: Kernel) -> float:
         """The kernel's processor time so far."""
-        return float(kernel.run("time.process_time()", cell_id="cell-0").data[-1]["text/plain"])
+        return float(kernel.run("time.process_time()", cell_id="probe").data[-1]["text/plain"])
 
     def _turn(self, number: int) -> Turn:
         started = datetime.now(UTC) - timedelta(minutes=self.turns - number)

@@ -248,6 +248,8 @@ class Conversations:
 
     def _fill(self, name: str, chat: Chat) -> None:
         """Let a conversation have what is kept of it, in the store and in the notebook."""
+        if self._saved:
+            self._settle()
         before = {turn.id for turn in chat.history}
         if self._store and self._notebook:
             chat.keep_in(self._store.conversation(self._notebook, name))

@@ -25,7 +25,7 @@ def as_text(history: History, turns: Sequence[Turn] | None = None) -> str:
     shown = history[-MOST:] if turns is None else turns
     if not shown:
         return "No turns yet." if turns is None else "No such turns."
-    rows = [_HEAD, *(_row(history, turn) for turn in shown)]
+    rows = [_HEAD, *_rows(history, shown)]
     rows = [tuple(shorten(cell, most) for cell, most in zip(row, _WIDEST, strict=True)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -38,13 +38,14 @@ def as_html(history: History, turns: Sequence[Turn] | None = None) -> str:
     if not shown:
         return f"<p>{as_text(history, turns)}</p>"
     head = "".join(f'<th style="text-align:left">{name}</th>' for name in _HEAD)
-    rows = "".join(f"<tr>{_cells(_row(history, turn))}</tr>" for turn in shown)
+    rows = "".join(f"<tr>{_cells(row)}</tr>" for row in _rows(history, shown))
     rest = "".join(f"<p>{escape(line)}</p>" for line in _rest(history, shown if turns is None else history))
     return f"<table class='mathjax_ignore'><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{rest}"
 
 
 def as_data(history: History, turns: Sequence[Turn]) -> list[dict[str, Any]]:
     """What the table tells, and the whole texts, in values that JSON has."""
+    stale = set(history.stale())
     return [
         {
             "number": history.number(turn),
@@ -57,7 +58,7 @@ def as_data(history: History, turns: Sequence[Turn]) -> list[dict[str, Any]]:
             "reply": turn.text,
             "status": turn.status,
             "standing": turn.standing,
-            "stale": history.is_stale(turn),
+            "stale": turn in stale,
             "versions": len(history.versions(turn)),
             "seconds": round(turn.seconds, 1),
         }
@@ -65,10 +66,16 @@ def as_data(history: History, turns: Sequence[Turn]) -> list[dict[str, Any]]:
     ]
 
 
-def _row(history: History, turn: Turn) -> tuple[str, ...]:
+def _rows(history: History, turns: Sequence[Turn]) -> Iterator[tuple[str, ...]]:
+    stale = set(history.stale())
+    for turn in turns:
+        yield _row(history, turn, ", ".join(_states(history, turn, turn in stale)))
+
+
+def _row(history: History, turn: Turn, status: str) -> tuple[str, ...]:
     cell = f"[{turn.execution}]" if turn.execution else ""
     asked = (str(history.number(turn)), cell, when(turn.started), turn.model or turn.provider, turn.prompt)
-    return *asked, _reply(turn), ", ".join(_states(history, turn))
+    return *asked, _reply(turn), status
 
 
 def _reply(turn: Turn) -> str:
@@ -76,13 +83,13 @@ def _reply(turn: Turn) -> str:
     return next((line for line in turn.text.splitlines() if line.strip()), turn.error)
 
 
-def _states(history: History, turn: Turn) -> Iterator[str]:
+def _states(history: History, turn: Turn, is_stale: bool) -> Iterator[str]:
     yield turn.status
     if turn.standing == "hidden":
         yield "hidden"
     if turn.standing == "deleted":
         yield "cell deleted"
-    if history.is_stale(turn):
+    if is_stale:
         yield "stale"
     versions = history.versions(turn)
     if len({version.digest for version in versions}) > 1:

@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import blake2b
 from typing import NamedTuple, Protocol, overload
 
 from nbchat.history.turn import ON_VIEW, Cell, Standing, Turn, digest_of, new_id
@@ -79,7 +80,7 @@ class History(Sequence[Turn]):
         self._cells: dict[str, dict[int, Turn]] = {}
         self._orphans: dict[str, Turn] | None = None
         self._changes: list[Change] = []
-        self._sums = _Sums()
+        self._sum = _Sum()
         self._record: Record | None = None
         self._lock = threading.RLock()
 
@@ -262,7 +263,7 @@ class History(Sequence[Turn]):
     def ended(self, turn: Turn) -> None:
         """A turn's reply has ended: from here on it is sent with later prompts."""
         with self._lock:
-            self._sums.cut(self.number(turn))
+            self._forget_sum(turn)
 
     def keep(self, *turns: Turn) -> None:
         """Keep turns as they are now."""
@@ -272,16 +273,26 @@ class History(Sequence[Turn]):
         """Digest of the turns before `turn` that are sent later (of all for None), and how many they are."""
         with self._lock:
             number = self.number(turn) if turn else 0
-            return self._sums.upto(self._turns, number - 1 if number else len(self._turns))
+            upto = number - 1 if number else len(self._turns)
+            found = self._sum if self._sum.upto <= upto else _Sum()
+            found.add(self._turns[found.upto : upto])
+            return found.digest, found.sent
 
     def is_stale(self, turn: Turn) -> bool:
         """Whether the turns have changed after which it was sent."""
-        return turn.after is not None and turn.sent_later and self.state(turn)[0] != turn.after
+        return turn in self.stale()
 
     def stale(self, after: Turn | None = None) -> list[Turn]:
         """The stale turns, of those behind `after` if that is given."""
-        begin = self.number(after) if after else 0
-        return [turn for turn in self._turns[begin:] if self.is_stale(turn)]
+        with self._lock:
+            begin = self.number(after) if after else 0
+            before, found = _Sum(), []
+            before.add(self._turns[:begin])
+            for turn in self._turns[begin:]:
+                if turn.after is not None and turn.sent_later and turn.after != before.digest:
+                    found.append(turn)
+                before.add([turn])
+            return found
 
     def refresh(self) -> None:
         """See what another kernel has written into this conversation."""
@@ -378,6 +389,11 @@ class History(Sequence[Turn]):
         if self._record:
             self._record.log(change)
 
+    def _forget_sum(self, turn: Turn) -> None:
+        """A turn has changed: what was summed up with it does not hold any more."""
+        if self.number(turn) <= self._sum.upto:
+            self._sum = _Sum()
+
     def _append(self, turn: Turn) -> None:
         self._turns.append(turn)
         if turn.cell:
@@ -386,7 +402,7 @@ class History(Sequence[Turn]):
     def _stand(self, turn: Turn, standing: Standing) -> None:
         turn.standing = standing
         self._orphans = None
-        self._sums.cut(self.number(turn))
+        self._forget_sum(turn)
 
     def _index(self) -> None:
         """Find out anew what is on view, and which cell made what."""
@@ -397,7 +413,7 @@ class History(Sequence[Turn]):
             if turn.cell and turn.session in ("", self._session):
                 self._cells.setdefault(turn.cell.id, {})[turn.cell.ordinal] = turn
         self._orphans = None
-        self._sums.cut(0)
+        self._sum = _Sum()
 
     def _orphan(self, asked: str) -> Turn | None:
         """The first turn with this prompt whose cell is no more, or cannot be told any more."""
@@ -452,26 +468,25 @@ class History(Sequence[Turn]):
             known.standing = turn.standing
 
 
-class _Sums:
-    """Digest and number of the turns that are sent later, up to each place; what is appended is added to it."""
+class _Sum:
+    """Digest and number of the turns that are sent later, among the first so many; more can be added to it."""
 
     def __init__(self) -> None:
-        self._digests = [""]
-        self._counts = [0]
+        self.upto = 0
+        self.sent = 0
+        self._hash = blake2b(digest_size=8)
 
-    def cut(self, number: int) -> None:
-        """Forget what was found out of the turns from this number on; 0 for all."""
-        del self._digests[max(1, number) :], self._counts[max(1, number) :]
+    @property
+    def digest(self) -> str:
+        """Empty for none."""
+        return self._hash.hexdigest() if self.sent else ""
 
-    def upto(self, turns: Sequence[Turn], count: int) -> tuple[str, int]:
-        """Of the first `count` turns."""
-        last, sent = self._digests[-1], self._counts[-1]
-        for turn in turns[len(self._digests) - 1 : count]:
-            if turn.sent_later:
-                last, sent = digest_of(last + turn.digest), sent + 1
-            self._digests.append(last)
-            self._counts.append(sent)
-        return self._digests[count], self._counts[count]
+    def add(self, turns: Sequence[Turn]) -> None:
+        """Go on with these turns."""
+        digests = [turn.digest for turn in turns if turn.sent_later]
+        self.upto += len(turns)
+        self.sent += len(digests)
+        self._hash.update("".join(digests).encode())
 
 
 def _key(turn: Turn) -> tuple[float, str]:
