@@ -62,8 +62,11 @@ class Texts:
 
 
 def unread(texts: Texts, id: str, place: float) -> Turn:
-    known = vars(turn("")) | {"id": id, "place": place, "_digest": f"digest of {id}"}
-    return Turn.unread(texts, **{name: known[name] for name in known.keys() - {"prompt", "chunks", "thoughts"}})
+    made = turn("")
+    for name in ("prompt", "chunks", "thoughts"):
+        delattr(made, name)
+    vars(made).update(id=id, place=place, _digest=f"digest of {id}", _texts=texts)
+    return made
 
 
 def test_a_turn_is_read_when_its_texts_are_asked_for() -> None:

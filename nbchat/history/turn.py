@@ -91,16 +91,6 @@ class Turn:
     _digest: str = field(default="", repr=False)
     _asked: str = field(default="", repr=False)
 
-    @classmethod
-    def unread(cls, texts: Texts, **known: Any) -> Turn:
-        """A turn of which all is known but its prompt, chunks and thoughts: `texts` loads them when they are asked for.
-
-        Takes every other attribute; made for tens of thousands at a time, hence without `__init__`.
-        """
-        turn = cls.__new__(cls)
-        vars(turn).update(known, _texts=texts, _joined=(0, ""))
-        return turn
-
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
@@ -110,7 +100,7 @@ class Turn:
             raise AttributeError(name)
 
     def read(self, prompt: str, text: str, reasoning: str) -> None:
-        """Give a turn made by `unread` its texts, unless it has them."""
+        """Give a turn that was read without them its texts, unless it has them."""
         known = {"prompt": prompt, "chunks": [text] if text else [], "thoughts": [reasoning] if reasoning else []}
         for name, value in known.items():
             vars(self).setdefault(name, value)

@@ -10,63 +10,16 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hashlib import blake2b
-from typing import NamedTuple, Protocol, overload
+from typing import overload
 
+from nbchat.history.changes import Change, Move, Record
+from nbchat.history.sums import Sum
 from nbchat.history.turn import ON_VIEW, Cell, Standing, Turn, digest_of, new_id
 
 _STEP = 1e-6
 """Seconds between the places of two turns that would have the same."""
 _INSTANT = timedelta(microseconds=1)
-
-
-class Move(NamedTuple):
-    """Where one version of a turn stood before a change, and after it."""
-
-    id: str
-    started: datetime
-    before: Standing
-    after: Standing
-
-
-@dataclass(eq=False)
-class Change:
-    """What one undo takes back."""
-
-    kind: str
-    """What was done, for the words about it: "send", "again", "version", "drop", "shorter", "hide", "unhide", "reset",
-    "import"; of a notebook's conversations "delete NAME"."""
-    moves: list[Move]
-    number: int = 0
-    """Its place in the log of a record; 0 as long as it has none."""
-
-
-class Record(Protocol):
-    """Where a conversation is kept; all but `read` returns at once."""
-
-    @property
-    def system(self) -> str | None:
-        """The conversation's system prompt."""
-
-    def set_system(self, text: str | None) -> None:
-        """Keep another."""
-
-    def read(self) -> tuple[list[Turn], list[Change]]:
-        """All versions of all turns, by place and time, and the changes that can be undone."""
-
-    def is_behind(self) -> bool:
-        """Whether somebody else has written since it was read."""
-
-    def write(self, turns: Iterable[Turn]) -> None:
-        """Keep these turns as they are now; the text of one that is under way is kept up to date."""
-
-    def log(self, change: Change) -> None:
-        """Keep a change."""
-
-    def unlog(self, change: Change) -> None:
-        """Forget a change that was undone."""
 
 
 class History(Sequence[Turn]):
@@ -80,7 +33,7 @@ class History(Sequence[Turn]):
         self._cells: dict[str, dict[int, Turn]] = {}
         self._orphans: dict[str, Turn] | None = None
         self._changes: list[Change] = []
-        self._sum = _Sum()
+        self._sum = Sum()
         self._record: Record | None = None
         self._lock = threading.RLock()
 
@@ -274,7 +227,7 @@ class History(Sequence[Turn]):
         with self._lock:
             number = self.number(turn) if turn else 0
             upto = number - 1 if number else len(self._turns)
-            found = self._sum if self._sum.upto <= upto else _Sum()
+            found = self._sum if self._sum.upto <= upto else Sum()
             found.add(self._turns[found.upto : upto])
             return found.digest, found.sent
 
@@ -286,7 +239,7 @@ class History(Sequence[Turn]):
         """The stale turns, of those behind `after` if that is given."""
         with self._lock:
             begin = self.number(after) if after else 0
-            before, found = _Sum(), []
+            before, found = Sum(), []
             before.add(self._turns[:begin])
             for turn in self._turns[begin:]:
                 if turn.after is not None and turn.sent_later and turn.after != before.digest:
@@ -392,7 +345,7 @@ class History(Sequence[Turn]):
     def _forget_sum(self, turn: Turn) -> None:
         """A turn has changed: what was summed up with it does not hold any more."""
         if self.number(turn) <= self._sum.upto:
-            self._sum = _Sum()
+            self._sum = Sum()
 
     def _append(self, turn: Turn) -> None:
         self._turns.append(turn)
@@ -413,7 +366,7 @@ class History(Sequence[Turn]):
             if turn.cell and turn.session in ("", self._session):
                 self._cells.setdefault(turn.cell.id, {})[turn.cell.ordinal] = turn
         self._orphans = None
-        self._sum = _Sum()
+        self._sum = Sum()
 
     def _orphan(self, asked: str) -> Turn | None:
         """The first turn with this prompt whose cell is no more, or cannot be told any more."""
@@ -466,27 +419,6 @@ class History(Sequence[Turn]):
             known.renew(turn)
         else:  # it was sent from here: nobody else knows more about its reply
             known.standing = turn.standing
-
-
-class _Sum:
-    """Digest and number of the turns that are sent later, among the first so many; more can be added to it."""
-
-    def __init__(self) -> None:
-        self.upto = 0
-        self.sent = 0
-        self._hash = blake2b(digest_size=8)
-
-    @property
-    def digest(self) -> str:
-        """Empty for none."""
-        return self._hash.hexdigest() if self.sent else ""
-
-    def add(self, turns: Sequence[Turn]) -> None:
-        """Go on with these turns."""
-        digests = [turn.digest for turn in turns if turn.sent_later]
-        self.upto += len(turns)
-        self.sent += len(digests)
-        self._hash.update("".join(digests).encode())
 
 
 def _key(turn: Turn) -> tuple[float, str]:

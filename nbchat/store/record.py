@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from nbchat.history.changes import Change
 from nbchat.history.turn import Turn
-from nbchat.history.turns import Change
 from nbchat.messages import clean
 from nbchat.store import rows, statements
 from nbchat.store.database import Connection, Home

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from nbchat.history.changes import Change, Move
 from nbchat.history.turn import Cell, Turn
 from nbchat.history.turn import Texts as Loader
-from nbchat.history.turns import Change, Move
 from nbchat.messages import Notice, Usage, clean
 
 Row = tuple[Any, ...]
