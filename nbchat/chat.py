@@ -122,7 +122,9 @@ class Chat:
         """The conversation as messages, oldest first, as the next prompt would be sent after."""
         system = self._system()
         first: Messages = [{"role": "system", "content": system}] if system else []
-        return [*first, *(message for turn in self.history if turn.sent_later for message in turn.messages())]
+        sent = [turn for turn in self.history if turn.sent_later]
+        mark = settings().mark_cut
+        return [*first, *(message for turn in sent for message in turn.messages(mark_cut=mark))]
 
     def send(
         self,
@@ -281,6 +283,13 @@ class Chat:
         else:
             record.set_system(self._system_prompt)
 
+    def go_on_as(self, other: Chat) -> None:
+        """Have another conversation's turns, and send prompts as it does."""
+        self.system = other.system
+        self.options, self.max_context = dict(other.options), other.max_context
+        self._proxy, self._first, self._last = other._proxy, other._first, other._last
+        self.history.copy_of(other.history)
+
     def tell(self, word: str) -> None:
         """Have something said in the next reply's caption."""
         self._words.append(word)
@@ -308,9 +317,12 @@ class Chat:
         """What a turn was asked for with; as far as it was kept, if another kernel asked."""
         if call := self._calls.get(turn):
             return call
-        if turn.is_foreign:
-            return self._call(self._choice(None, None, None, turn), True, None, {})
         who = turn.model or turn.provider
+        if turn.is_foreign:
+            if not (self._last or _last_own(self.history)):
+                number = self.history.number(turn)
+                raise UsageProblem(f"Turn {number} came with a file, and was answered by {who}: name whom to ask now.")
+            return self._call(self._last or self._choice(None, None, None, turn), True, None, {})
         try:
             by_address = turn.base_url and turn.provider not in SERVICES
             choice = _choose(turn.model or None, None if by_address else turn.provider, turn.base_url or None)

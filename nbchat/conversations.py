@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterable
-from copy import copy
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -53,6 +52,8 @@ class Conversations:
         self._kept_in: str | None = None
         """The setting that the store was opened with."""
         self._deleted: dict[str, Chat] = {}
+        self._is_forgotten = False
+        """What the saved notebook carries is not wanted back, either."""
         self._keeps = False
         """The cell that runs is about the conversation."""
         self._vanished, self._silent = notebook.cells.tell(self)
@@ -63,10 +64,9 @@ class Conversations:
         with self._lock:
             self._find()
             chat = self._chat(self._name)
-            chat.history.note_deleted(self._vanished)
             for cell in self._silent:
-                chat.history.drop_beyond(cell, 0)
-            self._vanished, self._silent = set(), set()
+                _drop_beyond(chat, cell, 0)
+            self._silent = set()
             chat.history.refresh()
             return chat
 
@@ -89,10 +89,8 @@ class Conversations:
             source = self.current()
             if name in self.names():
                 raise UsageProblem(f"There is a conversation {name!r} already: `%chat switch {name}` goes there.")
-            turns = [copy(turn) for turn in source.history if not turn.is_live]
             forked = self.switch(name)
-            forked.system = source.system
-            forked.history.merge(turns)
+            forked.go_on_as(source)
             return forked
 
     def names(self) -> list[str]:
@@ -117,6 +115,7 @@ class Conversations:
             if self._store:
                 self._store.rename(self._notebook, old, new)
             del self._chats[old]
+            self._leave_out(old)
             chat.name = new
             self._chats[new] = chat
             if self._name == old:
@@ -137,6 +136,7 @@ class Conversations:
             if self._store:
                 self._store.delete(self._notebook, name)
             self._deleted[name] = self._chats.pop(name)
+            self._leave_out(name)
             if self._name == name:
                 self.switch(MAIN)
             self.current().history.log(f"delete {name}")
@@ -172,13 +172,16 @@ class Conversations:
     def cell_begins(self, deleted: set[str]) -> None:
         """A cell begins to run; the page says that others were deleted, so what they sent is sent no more."""
         self._keeps = False
+        self._vanished |= deleted
         for chat in self._chats.values() if deleted else ():
             chat.history.note_deleted(deleted)
 
     def cell_ends(self, cell: str) -> None:
         """A cell has ended well: what it sent when it ran before, and does not any more, is dropped."""
-        if not self._keeps and (chat := self._chats.get(self._name)):
-            chat.history.drop_beyond(cell, self._cells.sends())
+        self._vanished.discard(cell)
+        sends = self._cells.sends()
+        if (sends or not self._keeps) and (chat := self._chats.get(self._name)):
+            _drop_beyond(chat, cell, sends)
 
     def keep_turns(self) -> None:
         """The cell that runs is about the conversation (a subcommand): what it sent before stays."""
@@ -209,6 +212,7 @@ class Conversations:
                     chat.keep_in(None)
                 self._chats.clear()
                 self._notebook, self._saved, self._name = 0, None, MAIN
+                self._is_forgotten = True
             if self._store:
                 self._store.forget(notebooks)
 
@@ -235,7 +239,8 @@ class Conversations:
         from nbchat.store import notebooks
 
         self._saved = saved_notebook.read(file)
-        carried = list(self._saved.versions) if self._saved and settings().embed is not False else []
+        is_read = self._saved and settings().embed is not False and not self._is_forgotten
+        carried = list(self._saved.versions) if self._saved and is_read else []
         self._carried = carried
         if store := self.store():
             self._notebook = notebooks.find(store, file, self._saved, notebook.cell_id())
@@ -265,6 +270,7 @@ class Conversations:
         if self._saved:
             self._missing[name] = _missing(chat.history, self._saved)
             self._settle()
+        chat.history.note_deleted(self._vanished)
 
     def _chat(self, name: str) -> Chat:
         if name not in self._chats:
@@ -296,6 +302,9 @@ class Conversations:
             self._store.close()
         self._store, self._notebook = None, 0
 
+    def _leave_out(self, name: str) -> None:
+        self._carried = [other for other in self._carried if other != name]
+
     def _require(self, name: str) -> None:
         names = self.names()
         if name not in names:
@@ -311,6 +320,11 @@ def _name_of(title: str, taken: set[str]) -> str:
 def _mark_foreign(turns: Iterable[Turn]) -> None:
     for turn in turns:
         turn.is_foreign = True
+
+
+def _drop_beyond(chat: Chat, cell: str, sends: int) -> None:
+    if dropped := chat.history.drop_beyond(cell, sends):
+        chat.tell(f"{_count(dropped)} that a cell does not send any more dropped (%chat undo)")
 
 
 def _missing(turns: Iterable[Turn], saved: SavedNotebook) -> frozenset[str]:

@@ -87,9 +87,12 @@ class ChatMagics(Magics):
         if not prompt.strip():
             raise UsageProblem(_NO_PROMPT)
         sending = asked.sending
-        if 0 < asked.edit <= len(chat.history):  # else it was taken back since, and there is nothing to replace
-            sending["instead_of"] = chat.history[asked.edit - 1]
+        if asked.edit:  # if it was taken back since, there is nothing to replace
+            sending["instead_of"] = next((turn for turn in chat.history if turn.id.startswith(asked.edit)), None)
         if asked.show_prompt:
+            from nbchat.conversations import conversations
+
+            conversations.keep_turns()
             model, provider, options, messages = chat.preview(prompt, **sending)
             to = ", ".join([f"to {model or provider} ({provider})", *(f"{key} {options[key]}" for key in options)])
             print("\n\n".join([to, *(f"{message['role']}: {text_of(message)}" for message in messages)]))
@@ -126,7 +129,7 @@ def _carry_out(chat: Chat, line: str, look: Look) -> list[Start] | None:
                 for turn in turns
             }
             return [(partial(start, turn), looks[turn]) for turn in turns]
-    return [(result, look)]
+    return [(result, replace(look, again=True))]
 
 
 def _show_text(result: str | Table) -> None:

@@ -67,7 +67,7 @@ OPTIONS = (
     Option("", "--proxy", ("URL",), "send the request through a proxy"),
     Option("", "--timeout", ("SECONDS",), "give up after so long a silence", _amount),
     Option("-n", "--new", (), "forget the conversation first"),
-    Option("", "--edit", ("N",), "in the place of turn N, as `%chat edit N` writes it", _count),
+    Option("", "--edit", ("TURN",), "in the place of a turn, as `%chat edit N` writes it"),
     Option("", "--no-history", (), "neither send nor keep the conversation"),
     Option("", "--into", ("NAME",), "also put the reply's text into a variable", _variable),
     Option("", "--no-stream", (), "show the reply when it is whole"),
@@ -105,7 +105,8 @@ class Line:
     system: str | None = None
     new: bool = False
     history: bool = True
-    edit: int = 0
+    edit: str = ""
+    """How the id of the turn begins in whose place the prompt goes."""
     into: str = ""
     stream: bool = True
     raw: bool = False

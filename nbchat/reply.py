@@ -39,6 +39,7 @@ class Reply:
         """Id of the turn before it."""
         self.error: NbchatError | None = None
         self._goes_on = bool(turn.chunks)
+        self._is_at_limit = False
         self._began = time.monotonic()
         self._ended = Latch()
         self._lock = threading.Lock()  # a provider's thread feeds while another may end
@@ -174,6 +175,7 @@ class Reply:
             elif isinstance(chunk, Notice):
                 self.notices.append(chunk)
             elif isinstance(chunk, Finish):
+                self._is_at_limit = chunk.reason == "length"
                 if word := _FINISHES.get(chunk.reason):
                     self.notices.append(Notice(word, lasting=True))
             elif chunk:
@@ -191,7 +193,7 @@ class Reply:
             self.error = error
             turn.error = str(error) if error else ""
             broken = isinstance(error, ReplyCutOff | ConnectionFailed) or (error is not None and self._goes_on)
-            turn.cut = bool(turn.chunks) and (status == "stopped" or broken)
+            turn.cut = bool(turn.chunks) and (status == "stopped" or broken or self._is_at_limit)
             turn.seconds = time.monotonic() - self._began
             turn.status = status
             if self._finish:

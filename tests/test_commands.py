@@ -198,9 +198,9 @@ def test_versions_of_a_turn_are_listed_and_one_made_to_count(chat: Chat) -> None
 def test_turns_are_hidden_dropped_and_brought_back(chat: Chat) -> None:
     assert said(chat, "hide 1-2") == "Turns 1, 2: not sent any more; `%chat unhide 1-2` undoes it."
     assert chat.messages == []
-    assert said(chat, "unhide 2") == "Turn 2: sent again with later prompts."
+    assert said(chat, "unhide 2") == "Turn 2: not hidden any more. Stale now: 1 turn (`%chat retry --stale`)."
     assert said(chat, "undo 2") == "Turn 2: hidden again.\nTurns 1, 2: not hidden any more."
-    assert said(chat, "drop 1") == "Turn 1: dropped; `%chat undo` undoes it."
+    assert said(chat, "drop 1") == "Turn 1: dropped; `%chat undo` undoes it. Stale now: 1 turn (`%chat retry --stale`)."
     assert [turn.prompt for turn in chat.history] == ["second prompt"]
     assert said(chat, "undo") == "Turn 1: back again."
     with pytest.raises(UsageProblem, match="no turn 7"):
@@ -237,7 +237,7 @@ def test_stale_turns_are_asked_again_in_order(chat: Chat) -> None:
 
 def test_edit_puts_the_prompt_into_the_next_cell(chat: Chat, shell: Any) -> None:
     assert "next cell" in said(chat, "edit 1")
-    assert shell.rl_next_input == "%%chat --edit 1\nfirst prompt"
+    assert shell.rl_next_input == f"%%chat --edit {chat.history[0].id[:8]}\nfirst prompt"
     assert run(chat, "edit this text") is None
 
 
@@ -297,10 +297,12 @@ def test_a_conversation_is_exported_and_imported(notebook: Chat, tmp_path: Path)
     assert said(notebook, f"export {file}") == f"2 turns written to {file}."
     said(notebook, "switch -n other")
     other = nbchat.current()
-    assert said(other, f"import {file}") == "2 of 2 turns taken in; `%chat undo` undoes it."
+    assert said(other, f"import {file}") == (
+        "2 of 2 turns taken in; `%chat undo` undoes it. The file's system prompt is not taken over: 'Be brief.'"
+    )
     assert [turn.prompt for turn in other.history] == ["first prompt", "second prompt"]
-    assert other.system == "Be brief."
-    assert said(other, f"import {file}") == "0 of 2 turns taken in; `%chat undo` undoes it."
+    assert other.system is None
+    assert said(other, f"import {file}") == "Nothing taken in: 2 turns in the file, all here already."
     assert said(other, "undo") == "Taken back: 2 turns that were imported."
     assert run(other, "export the data to a table") is None
 

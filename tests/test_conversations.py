@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -281,7 +282,7 @@ def test_an_edited_prompt_takes_the_place_of_the_turn(start: START, document: Do
     edited = kernel.run("%chat edit 1", cell_id="x")
     assert edited.reply
     (payload,) = edited.reply["payload"]
-    assert payload["text"] == "%%chat --edit 1\nfirst"
+    assert re.fullmatch(r"%%chat --edit [0-9a-f]{8}\nfirst", payload["text"])
     document.sources["edited"] = payload["text"].replace("first", "better")
     document.run(kernel, "edited")
     assert "1 later turn is now stale" in document.html("edited")

@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -51,6 +51,8 @@ BOUNDED = settings(
     derandomize=True,
     database=None,
     deadline=None,
+    phases=[Phase.generate],  # shrinking takes minutes
+    report_multiple_bugs=False,
     suppress_health_check=list(HealthCheck),
 )
 
@@ -488,13 +490,23 @@ class Conversing(RuleBasedStateMachine):
     def retry(self, number: int, outcome: str) -> None:
         old = self.chosen(number)
         turn = self.turn(old)
-        self.again(old, outcome, lambda: self.chat.retry(turn=turn))
+        if not self.nobody_is_asked(turn):
+            self.again(old, outcome, lambda: self.chat.retry(turn=turn))
+
+    def nobody_is_asked(self, turn: Turn) -> bool:
+        """Whether a turn came with a file, and nobody else was asked from here: then it must be said who is."""
+        if not turn.is_foreign or not all(each.is_foreign for each in self.chat.history) or self.chat._last:
+            return False
+        with pytest.raises(UsageProblem, match="came with a file"):
+            self.chat.retry(turn=turn)
+        return True
 
     @precondition(lambda self: any(version.cut for version in self.model.view()[-1:]))
     @rule(outcome=st.sampled_from(OUTCOMES))
     def go_on(self, outcome: str) -> None:
         old = self.model.view()[-1]
-        self.again(old, outcome, self.chat.go_on, begun=old.text)
+        if not self.nobody_is_asked(self.turn(old)):
+            self.again(old, outcome, self.chat.go_on, begun=old.text)
 
     @precondition(lambda self: any(map(self.model.is_stale, self.model.view())))
     @rule()
@@ -654,8 +666,8 @@ class Conversing(RuleBasedStateMachine):
             with pytest.raises(UsageProblem, match="already"):
                 self.seat.conversations.fork(name)
             return
-        standing = self.model.standing
-        self.models[name] = Model({copy(version): standing[version] for version in self.model.view()})
+        kept = {copy(version): at for version, at in self.model.standing.items() if at != "gone"}
+        self.models[name] = Model(kept)
         self.seat.conversations.fork(name)
         self.go_to(name)
 

@@ -46,8 +46,11 @@ def run(chat: Chat, line: str) -> Result | None:
         try:
             return command(chat, words)
         except NoMatch:
-            if not words:
-                raise UsageProblem(f"%chat {word} needs more words: `%chat help` shows which.") from None
+            if not words or any(other.startswith("-") for other in words):
+                usage, _, what = (inspect.getdoc(command) or "").partition("\n")[0].partition(": ")
+                raise UsageProblem(
+                    f"`%chat {usage}`: {what}. To send the line as a prompt: `%chat -- {word} …`"
+                ) from None
     elif not words:
         near = did_you_mean(word, COMMANDS)
         raise UsageProblem(f"There is no subcommand {word!r}.{near} To send it as a prompt: `%chat -- {word}`")

@@ -38,7 +38,8 @@ def switch(chat: Chat, words: list[str]) -> Result:
         case _:
             raise NoMatch
     other = conversations.switch(name)
-    return f"This is {name!r} now: {count(other.history)}; `%chat switch {chat.name}` goes back."
+    system = f" Its system prompt: {shorten(other.system, 100)!r}." if other.system else ""
+    return f"This is {name!r} now: {count(other.history)}; `%chat switch {chat.name}` goes back.{system}"
 
 
 def fork(chat: Chat, words: list[str]) -> Result:
@@ -77,12 +78,12 @@ def delete(chat: Chat, words: list[str]) -> Result:
     turns = count(conversations.named(name).history)
     conversations.delete(name)
     here = conversations.current().name
-    return f"{name!r} with {turns} is deleted; `%chat undo` brings it back. This is {here!r}."
+    return f"{name!r} with {turns} is deleted; `%chat undo` here in {here!r} brings it back."
 
 
 def system(chat: Chat, words: list[str]) -> Result:
     """system [TEXT | --clear]: the system prompt of this conversation; sets another, or none"""
-    before = f"Before: {shorten(chat.system, 200)!r}." if chat.system else "There was none."
+    before = f"Before: {chat.system!r}." if chat.system else "There was none."
     match words:
         case []:
             return chat.system or "This conversation has no system prompt of its own: `%chat system TEXT` sets one."

@@ -7,12 +7,16 @@ import shlex
 import time
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nbchat.chat import Chat
 from nbchat.commands.words import NoMatch, Result, count
 from nbchat.conversations import MAIN, conversations
-from nbchat.errors import UsageProblem, did_you_mean
+from nbchat.errors import UsageProblem, did_you_mean, shorten
 from nbchat.history.table import when
+
+if TYPE_CHECKING:
+    from nbchat.store import StoredNotebook
 
 _AGE = re.compile(r"(\d+)d")
 _DAY = 24 * 3600
@@ -35,12 +39,13 @@ def import_(chat: Chat, words: list[str]) -> Result:
     file = _file(words)
     found = exchange.read(file)
     if len(found) == 1:
-        new = chat.history.extend(found[0].turns)
-        if chat.system is None and found[0].system:
-            chat.system = found[0].system
-        return f"{new:,} of {count(found[0].turns)} taken in; `%chat undo` undoes it."
+        (one,) = found
+        if not (new := chat.history.extend(one.turns)):
+            return f"Nothing taken in: {count(one.turns)} in the file, all here already."
+        system = f" The file's system prompt is not taken over: {shorten(one.system, 200)!r}" if one.system else ""
+        return f"{new:,} of {count(one.turns)} taken in; `%chat undo` undoes it.{system}"
     names = [conversations.take_in(each.title, each.turns, each.system) for each in found]
-    return f"{len(names):,} conversations taken in, {names[0]!r} the first; `%chat list` shows all."
+    return f"{len(names):,} conversations taken in, as `%chat list` shows; `%chat delete NAME` takes one away."
 
 
 def notebooks(chat: Chat, words: list[str]) -> Result:
@@ -52,9 +57,9 @@ def notebooks(chat: Chat, words: list[str]) -> Result:
         return "Conversations are kept in memory only (`%config NbChat.history`)."
     rows = store.notebooks()
     lines = [
-        f"{number:>3}  {when(datetime.fromtimestamp(row.used).astimezone()) if row.used else 'never':<12}  "
+        f"{_handle(row)}  {when(datetime.fromtimestamp(row.used).astimezone()) if row.used else 'never':<12}  "
         f"{row.turns:>6,} turns  {_size(row.size):>8}  {row.path or '(its file is gone)'}"
-        for number, row in enumerate(rows, 1)
+        for row in rows
     ]
     return "\n".join([*lines, f"Kept in {conversations.file}; `%chat forget NOTEBOOK` deletes."])
 
@@ -74,26 +79,30 @@ def forget(chat: Chat, words: list[str]) -> Result:
             raise NoMatch
         case _:
             name = _joined(words)
-            chosen = [row for number, row in enumerate(rows, 1) if _is_meant(name, row.path, number)]
+            chosen = [row for row in rows if _is_meant(name, row)]
             if not chosen:
                 near = did_you_mean(name, {Path(row.path).name for row in rows})
                 raise UsageProblem(f"Nothing is stored of a notebook {name!r}.{near} `%chat notebooks` shows all.")
             if len(chosen) > 1:
-                raise UsageProblem(f"{len(chosen)} notebooks are called {name!r}: name one with its folder, or number.")
+                raise UsageProblem(
+                    f"{len(chosen)} notebooks are called {name!r}: name one with its folder, or by its mark."
+                )
     if not chosen:
         return "No notebook has been unused for so long."
     conversations.forget([row.id for row in chosen])
     turns = sum(row.turns for row in chosen)
     paths = ", ".join(row.path or "(its file is gone)" for row in chosen)
-    return f"Deleted for good: {turns:,} turns of {paths}. What stands in notebooks' outputs stays there."
+    return f"Deleted for good: {turns:,} turns of {paths}. What stands in saved outputs stays there."
 
 
-def _is_meant(name: str, path: str, number: int) -> bool:
-    return (
-        name in (path, str(number))
-        or (bool(path) and Path(path) == Path(name).expanduser().absolute())
-        or (Path(path).name == name)
-    )
+def _is_meant(name: str, row: StoredNotebook) -> bool:
+    path = Path(row.path)
+    return name in (row.path, _handle(row)) or (bool(row.path) and name in (path.name, str(path)))
+
+
+def _handle(row: StoredNotebook) -> str:
+    """A mark of the notebook, which it keeps."""
+    return f"{row.id & 0xFFFFFF:06x}"
 
 
 def _file(words: list[str]) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from functools import partial
 
 from nbchat.chat import Chat
@@ -90,7 +91,7 @@ def versions(chat: Chat, words: list[str]) -> Result:
     if all_of_it[wanted - 1] is turn:
         return f"Version {wanted} of turn {words[0]} is the one that counts already."
     chat.history.restore(all_of_it[wanted - 1])
-    return f"Turn {words[0]} is its version {wanted} again; {_UNDO}{_stale_now(chat, all_of_it[wanted - 1])}"
+    return f"Turn {words[0]} is its version {wanted} again; {_UNDO}{_stale_now(chat)}"
 
 
 def _version_line(number: int, version: Turn) -> str:
@@ -100,9 +101,9 @@ def _version_line(number: int, version: Turn) -> str:
     return f"{mark}{number:>2}  {table.when(version.started)}  {who}  {version.status}  {text}"
 
 
-def _stale_now(chat: Chat, turn: Turn) -> str:
-    stale = chat.history.stale(turn)
-    return f" Stale now: {count(stale)} after it (`%chat retry --stale`)." if stale else ""
+def _stale_now(chat: Chat) -> str:
+    stale = chat.history.stale()
+    return f" Stale now: {count(stale)} (`%chat retry --stale`)." if stale else ""
 
 
 def undo(chat: Chat, words: list[str]) -> Result:
@@ -153,10 +154,12 @@ def _undone(chat: Chat, change: Change) -> str:
 def retry(chat: Chat, words: list[str]) -> Result:
     """retry [MODEL | --stale]: ask the last prompt again, in its place; or all that are stale"""
     if words == ["--stale"]:
-        if not (stale := chat.history.stale()):
+        stale = set(chat.history.stale())
+        again = [turn for turn in chat.history if turn in stale or _has_failed_again(chat, turn)]
+        if not again:
             return "No turn is stale."
-        word = f"{numbered(chat, stale)}: asked again, each in its own cell if that is on this page."
-        return Series(word, stale, lambda turn: chat.retry(turn=turn))
+        word = f"{numbered(chat, again)}: asked again, each in its own cell if that is on this page."
+        return Series(word, again, lambda turn: chat.retry(turn=turn))
     if len(words) > 1:
         raise NoMatch
     try:
@@ -166,6 +169,12 @@ def retry(chat: Chat, words: list[str]) -> Result:
             raise
         raise slip(f"There is no model {words[0]!r}.", words[0], registry.known_models(settings().aliases)) from None
     return partial(chat.retry, *words)
+
+
+def _has_failed_again(chat: Chat, turn: Turn) -> bool:
+    """Whether a turn failed that has had a reply before."""
+    earlier = chat.history.versions(turn)[:-1] if turn.status == "failed" and not turn.cut else []
+    return any(version.status == "done" or version.cut for version in earlier)
 
 
 def continue_(chat: Chat, words: list[str]) -> Result:
@@ -179,11 +188,19 @@ def edit(chat: Chat, words: list[str]) -> Result:
     if len(words) != 1 or not words[0].isdecimal():
         raise NoMatch
     turn = turn_of(chat, int(words[0]))
-    if not next_cell(f"%%chat --edit {words[0]}\n{turn.prompt}"):
+    if not next_cell(f"%%chat --edit {turn.id[:8]}{_options(turn)}\n{turn.prompt}"):
         raise UsageProblem("No cell can be made from here: `%chat edit` works in notebooks and in IPython.")
     return (
         f"The prompt of turn {words[0]} is in the next cell: change it there and run it. Its old cell would ask anew."
     )
+
+
+def _options(turn: Turn) -> str:
+    """The options of its own that a turn was sent with, as far as they are known, for a line."""
+    known = [("-s", turn.system)] if turn.system and "\n" not in turn.system else []
+    written = [f" {name} {shlex.quote(text)}" for name, text in known]
+    written += [f" -o {name} {json.dumps(value)}" for name, value in turn.options.items()]
+    return "".join(written)
 
 
 def drop(chat: Chat, words: list[str]) -> Result:
@@ -191,21 +208,21 @@ def drop(chat: Chat, words: list[str]) -> Result:
     turns = turns_of(chat, words)
     said = numbered(chat, turns)
     chat.drop(*turns)
-    return f"{said}: dropped; {_UNDO}"
+    return f"{said}: dropped; {_UNDO}{_stale_now(chat)}"
 
 
 def hide(chat: Chat, words: list[str]) -> Result:
     """hide N…: keep turns on view, and send them no more"""
     turns = turns_of(chat, words)
     chat.history.hide(turns)
-    return f"{numbered(chat, turns)}: not sent any more; `%chat unhide {' '.join(words)}` undoes it."
+    return f"{numbered(chat, turns)}: not sent any more; `%chat unhide {' '.join(words)}` undoes it.{_stale_now(chat)}"
 
 
 def unhide(chat: Chat, words: list[str]) -> Result:
     """unhide N…: send turns again that were hidden, or whose cell was deleted"""
     turns = turns_of(chat, words)
     chat.history.unhide(turns)
-    return f"{numbered(chat, turns)}: sent again with later prompts."
+    return f"{numbered(chat, turns)}: not hidden any more.{_stale_now(chat)}"
 
 
 def reset(chat: Chat, words: list[str]) -> Result:

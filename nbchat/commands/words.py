@@ -63,11 +63,14 @@ def slip(what: str, word: str, known: Iterable[str]) -> Exception:
 
 def turns_of(chat: Chat, words: list[str]) -> list[Turn]:
     """The turns with these numbers: `3`, `3 5`, `3-5`."""
-    found = [_NUMBERS.fullmatch(word) for word in words]
-    if not words or not all(found):
+    found = [match for word in words if (match := _NUMBERS.fullmatch(word))]
+    if not words or len(found) != len(words):
         raise NoMatch
-    numbers = [number for match in found if match for number in range(int(match[1]), int(match[2] or match[1]) + 1)]
-    return [turn_of(chat, number) for number in dict.fromkeys(numbers)]
+    ends = [(turn_of(chat, int(match[1])), turn_of(chat, int(match[2] or match[1]))) for match in found]
+    numbers = [range(chat.history.number(first), chat.history.number(last) + 1) for first, last in ends]
+    if not all(numbers):
+        raise UsageProblem("Of two numbers with a `-` between them the smaller one comes first.")
+    return [chat.history[number - 1] for number in dict.fromkeys(number for each in numbers for number in each)]
 
 
 def turn_of(chat: Chat, number: int) -> Turn:

@@ -1,4 +1,4 @@
-"""The turns of a conversation: in order, in memory, on disk, and in a saved notebook."""
+"""The turns of a conversation in their order, and what of them a prompt is sent with."""
 
 from nbchat.history.changes import Change, Move, Record
 from nbchat.history.context import Window, context, size_that_fits

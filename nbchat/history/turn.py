@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
+from nbchat.errors import shorten
 from nbchat.messages import Message, Notice, Usage
 
 Status = Literal["queued", "streaming", "done", "stopped", "failed"]
@@ -36,7 +37,7 @@ class Texts(Protocol):
         """Give these turns their prompts, chunks and thoughts."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Turn:
     """One prompt with its reply; it exists from the moment the prompt is sent.
 
@@ -132,6 +133,10 @@ class Turn:
     def is_read(self) -> bool:
         """Whether its texts are in memory."""
         return "prompt" in vars(self)
+
+    def __repr__(self) -> str:
+        who = self.model or self.provider
+        return f"<Turn {shorten(self.prompt, 40)!r}, {who}, {self.status}: {shorten(self.error or self.text, 60)!r}>"
 
     @property
     def key(self) -> tuple[str, datetime]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from datetime import datetime, timedelta
 from typing import overload
 
@@ -195,18 +196,30 @@ class History(Sequence[Turn]):
             self.refresh()
             if not self._changes:
                 return None
-            change = self._changes.pop()
-            turns = []
-            for move in reversed(change.moves):
-                turn = self._known(move.id, move.started)
-                if turn is not None and _is_still(turn, move.after):
-                    turn.standing = move.before
-                    turns.append(turn)
-            self._index()
-            self._write(turns)
-            if self._record:
-                self._record.unlog(change)
-            return change
+            while self._changes:
+                change = self._changes.pop()
+                turns = self._take_back(change)
+                self._index()
+                self._write(turns)
+                if self._record:
+                    self._record.unlog(change)
+                if turns or not change.moves:
+                    return change
+            return None
+
+    def _take_back(self, change: Change) -> list[Turn]:
+        """Let the versions stand where they stood before a change, as far as that can be; which these are."""
+        turns = []
+        for move in reversed(change.moves):
+            turn = self._known(move.id, move.started)
+            if turn is None or not _is_still(turn, move.after):
+                continue
+            others = [other for other in self._versions[move.id] if other is not turn and other.standing in ON_VIEW]
+            if move.before in ON_VIEW and others:  # a newer version has come from elsewhere
+                continue
+            turn.standing = move.before
+            turns.append(turn)
+        return turns
 
     def turns_of(self, change: Change) -> list[Turn]:
         """The versions that a change concerns."""
@@ -261,11 +274,19 @@ class History(Sequence[Turn]):
             self._record = record
             if record is None:
                 return
-            self._take(*record.read())
+            turns, logged = record.read()
+            known = {(change.kind, *change.moves) for change in logged}
+            changes = [change for change in changes if (change.kind, *change.moves) not in known]
+            self._take(turns, logged)
             record.write(mine)
             for change in changes:
                 self._changes.append(change)
+                for move in change.moves:  # made while the record was not there to hear of it
+                    if turn := self._known(move.id, move.started):
+                        turn.standing = move.after
                 record.log(change)
+            self._index()
+            record.write([turn for change in changes for turn in self.turns_of(change)])
 
     def merge(self, carried: Sequence[Turn]) -> int:
         """Take in the turns that a saved notebook carries, in its order: those that are not known, or newer than known.
@@ -295,6 +316,16 @@ class History(Sequence[Turn]):
                 if turn in self and turn.after is None:
                     turn.after = self.state(turn)[0]
                     self._write([turn])
+
+    def copy_of(self, other: History) -> None:
+        """Have the turns of another history, with their versions, if it has none; what is under way is left out."""
+        with self._lock:
+            for id, versions in other._versions.items():
+                copies = [copy(turn) for turn in versions if turn.standing != "gone" and not turn.is_live]
+                if copies:
+                    self._versions[id] = copies
+            self._index()
+            self._write([turn for versions in self._versions.values() for turn in versions])
 
     def knows(self, stamps: Iterable[tuple[str, str]]) -> bool:
         """Whether all versions of turns with these stamps are known."""
