@@ -13,8 +13,9 @@ import nbchat
 from nbchat import Chat, UsageProblem
 from nbchat.commands import COMMANDS, Page, Series, Table, run
 from nbchat.config import settings
-from nbchat.errors import UnknownModel
+from nbchat.errors import ProviderError, UnknownModel
 from nbchat.history.table import when
+from nbchat.messages import Finish
 from nbchat.providers import OpenAICompatible, guide, registry
 from nbchat.testing import OpenAIServer, ScriptedProvider
 
@@ -312,3 +313,50 @@ def test_what_is_stored_needs_a_store(notebook: Chat) -> None:
     assert "in memory only" in said(notebook, "notebooks")
     with pytest.raises(UsageProblem, match="in memory only"):
         run(notebook, "forget x.ipynb")
+
+
+def test_a_range_of_turns_has_two_ends_that_are_there(chat: Chat) -> None:
+    with pytest.raises(UsageProblem, match="smaller one comes first"):
+        run(chat, "drop 2-1")
+    with pytest.raises(UsageProblem, match="no turn 1000000000"):
+        run(chat, "drop 1-1000000000")
+    assert len(chat.history) == 2
+
+
+def test_an_option_that_is_none_makes_no_prompt(chat: Chat) -> None:
+    with pytest.raises(UsageProblem, match=r"`%chat history \[N\]`"):
+        run(chat, "history -n x")
+    with pytest.raises(UsageProblem, match=r"`%chat drop N…`: take turns out"):
+        run(chat, "drop")
+
+
+def test_a_reply_that_reached_its_limit_can_be_continued() -> None:
+    provider = ScriptedProvider(["one ", Finish("length")], ["two"])
+    chat = Chat(provider=provider)
+    assert chat.send("count").result(10) == "one "
+    start = run(chat, "continue")
+    assert callable(start)
+    assert start().result(10) == "one two"
+
+
+def test_a_turn_whose_retry_failed_is_asked_again_with_the_stale_ones() -> None:
+    chat = Chat(provider=ScriptedProvider(["fine"], ["fine"], [ProviderError("is down")], ["again"]))
+    chat.send("a").result(10)
+    chat.send("b").result(10)
+    with pytest.raises(ProviderError):
+        chat.retry().result(10)
+    result = run(chat, "retry --stale")
+    assert isinstance(result, Series)
+    assert [turn.prompt for turn in result.turns] == ["b"]
+
+
+def test_a_turn_from_a_file_is_not_sent_again_to_whom_the_file_names(tmp_path: Path) -> None:
+    chat = Chat()
+    file = tmp_path / "talk.json"
+    file.write_text('[{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]')
+    said(chat, f"import {file}")
+    start = run(chat, "retry")
+    assert callable(start)
+    with pytest.raises(UsageProblem, match="came with a file"):
+        start()
+    assert [turn.text for turn in chat.history] == ["a"]

@@ -361,3 +361,88 @@ def test_a_cut_reply_goes_on_after_a_restart(start: START, document: Document) -
     kernel = start(document)
     kernel.run("nbchat.register(ScriptedProvider(['and half'], name='slow'))")
     assert "half and half" in kernel.run("%chat continue", cell_id="y").data[-1]["text/plain"]
+
+
+def test_a_renamed_or_deleted_conversation_does_not_come_back_by_the_file(start: START, document: Document) -> None:
+    kernel = start(document)
+    kernel.run("%chat switch -n ideas", cell_id="x")
+    document.run(kernel, "one")
+    kernel.run("%chat switch -n others", cell_id="x")
+    document.run(kernel, "two", "%%chat counter\nsecond")
+    document.save()
+    kernel.close()
+    kernel = start(document)
+    kernel.run("%chat rename ideas plans", cell_id="x")
+    kernel.run("%chat delete others", cell_id="x")
+    assert re.findall(r"\w+(?=  +\d turn)", kernel.run("%chat list", cell_id="x").stdout) == ["main", "plans"]
+    kernel.run("%chat undo", cell_id="x")
+    assert "others" in kernel.run("%chat list", cell_id="x").stdout
+
+
+def test_what_came_back_with_a_colleague_is_one_turn_also_after_an_undo(
+    start: START, document: Document, tmp_path: Path
+) -> None:
+    kernel = start(document)
+    document.run_all(kernel)
+    document.run(kernel, "one")
+    document.save()
+    kernel.close()
+    elsewhere = start(document, JUPYTER_DATA_DIR=str(tmp_path / "elsewhere"))
+    document.run(elsewhere, "one")
+    document.save()
+    elsewhere.close()
+    kernel = start(document)
+    assert turns(document, kernel) == ["first", "second"]
+    kernel.run("%chat undo", cell_id="x")
+    assert turns(document, kernel).count("first") <= 1
+
+
+def test_a_retry_in_another_cell_tells_the_prompt_of_its_turn(start: START, document: Document, tmp_path: Path) -> None:
+    kernel = start(document)
+    document.run(kernel, "one")
+    document.sources["retry"] = "%chat retry"
+    document.run(kernel, "retry")
+    document.save()
+    kernel.close()
+    kernel = start(document, JUPYTER_DATA_DIR=str(tmp_path / "elsewhere"))
+    assert turns(document, kernel) == ["first"]
+    last = kernel.run("nbchat.current().history[0].text", cell_id="x").data[-1]["text/plain"]
+    assert "reply 2" in last
+
+
+def test_to_look_at_the_prompt_drops_no_turn(start: START, document: Document) -> None:
+    kernel = start(document)
+    document.run_all(kernel)
+    document.run(kernel, "one", "%%chat --show-prompt\nfirst")
+    assert turns(document, kernel) == ["first", "second"]
+
+
+def test_what_is_forgotten_does_not_come_back_by_the_file_in_this_kernel(
+    start: START, document: Document, tmp_path: Path
+) -> None:
+    document.sources["one"] = "%%chat counter\na canary in the prompt"
+    kernel = start(document)
+    document.run(kernel, "one")
+    document.save()
+    kernel.run("%chat forget talk.ipynb", cell_id="x")
+    assert turns(document, kernel) == []
+    for file in tmp_path.rglob("history.db*"):
+        assert b"canary" not in file.read_bytes()
+
+
+def test_a_change_of_place_doubles_and_reverts_nothing(start: START, document: Document) -> None:
+    kernel = start(document)
+    document.run_all(kernel)
+    kernel.run("%config NbChat.history = 'memory'", cell_id="x")
+    kernel.run("%chat drop 1", cell_id="x")
+    kernel.run("%config NbChat.history = ''", cell_id="x")
+    assert turns(document, kernel) == ["second"]
+    assert kernel.run("%chat undo 9", cell_id="x").stdout.count("\n") == 3
+
+
+def test_a_dropped_turn_of_a_cell_is_said(start: START, document: Document) -> None:
+    kernel = start(document)
+    document.run_all(kernel)
+    document.run(kernel, "one", "1 + 1")
+    document.run(kernel, "two")
+    assert "1 turn that a cell does not send any more dropped (%chat undo)" in document.html("two")
