@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from nbchat.history import Cell, Change, Move, Turn
+from nbchat.history import Cell, Change, History, Move, Turn
 from nbchat.messages import Notice, Usage
 from nbchat.store import database, schema
 from nbchat.store.record import Record
@@ -1014,3 +1014,24 @@ def test_two_processes_migrate_one_file_at_the_same_time(filled: Path, open_stor
     assert [ended(process) for process in processes] == ["[('q', 'a')] ''\n"] * 4
     assert state(filled)[0] == len(schema.MIGRATIONS) + 1
     assert sound(filled)
+
+
+def test_a_supposed_end_is_not_written_over_the_real_one(store: Store, open_store: Callable[[], Store]) -> None:
+    record, growing = conversation(store), turn("q", status="streaming")
+    growing.chunks = ["half "]
+    record.write([growing])
+    assert store.flush()
+    other_store = open_store()
+    other = History()
+    other.open(conversation(other_store))
+    assert (other[0].status, other[0].cut, other[0].text) == ("stopped", True, "half ")
+    growing.chunks.append("whole")
+    growing.status = "done"
+    record.write([growing])
+    assert store.flush()
+    other.hide([other[0]])
+    assert other_store.flush()
+    other.refresh()
+    assert (other[0].standing, other[0].status, other[0].cut, other[0].text) == ("hidden", "done", False, "half whole")
+    (back,) = conversation(open_store()).read()[0]
+    assert (back.standing, back.status, back.cut, back.text) == ("hidden", "done", False, "half whole")

@@ -122,6 +122,7 @@ class Turn:
             for name in ("prompt", "chunks", "thoughts"):
                 vars(self).pop(name, None)
         vars(self).update({name: value for name, value in vars(read).items() if name != "_joined"})
+        self.never_ended = read.never_ended
         self._joined = self._joined if self.is_read else (0, "")
 
     @property

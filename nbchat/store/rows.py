@@ -103,7 +103,7 @@ def texts_in(turn: Turn) -> Texts | None:
 def row_of(turn: Turn, texts: Texts | None) -> Row:
     """The values of LIGHT, and if the turn has its texts, also the size of these, and the values of DETAILS."""
     is_read = texts is not None
-    light = (
+    light: Row = (
         turn.id,
         moment(turn.started),
         turn.place,
@@ -116,6 +116,9 @@ def row_of(turn: Turn, texts: Texts | None) -> Row:
         turn.asked if is_read else turn._asked,
         int(turn.cut),
     )
+    if turn.never_ended and (before := stored(turn)):  # how it ended is only supposed: its kernel may know better
+        supposed = ("status", "digest", "cut")
+        light = tuple(old if name in supposed else new for name, old, new in zip(LIGHT, before[1], light, strict=False))
     return (*light, sum(len(text.encode()) for text in texts), *_details(turn)) if texts is not None else light
 
 
