@@ -119,7 +119,7 @@ class Chat:
 
     @property
     def messages(self) -> Messages:
-        """The conversation as messages, oldest first, as the next prompt would be sent after."""
+        """The conversation as messages, oldest first, as the next prompt is sent after if all of it fits."""
         system = self._system()
         first: Messages = [{"role": "system", "content": system}] if system else []
         sent = [turn for turn in self.history if turn.sent_later]

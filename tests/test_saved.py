@@ -22,7 +22,7 @@ from nbformat import v4
 from kernels import Kernel
 from nbchat.history.turn import Cell, Turn
 from nbchat.messages import Notice, Usage
-from nbchat.saved.notebook import SavedNotebook, metadata, read, version
+from nbchat.saved.notebook import SavedNotebook, metadata, read
 from nbchat.saved.written import prompt_in
 from shells import RaisingShell
 
@@ -167,7 +167,7 @@ def test_it_does_not_matter_who_wrote_the_file(file: Path, dumping: Json) -> Non
     assert [back.prompt for back in found.conversations["main"]] == [turn.prompt]
     assert "abc" in found.cells
     assert found.turn_ids == {turn.id}
-    assert found.versions == {"main": {version(turn)}}
+    assert found.versions == {"main": {turn.stamp}}
 
 
 def test_line_ends_of_another_system_and_a_byte_order_mark_change_nothing(file: Path) -> None:
@@ -277,7 +277,7 @@ def test_pieces_are_joined_in_their_order_and_the_button_is_none(file: Path) -> 
     outputs[1]["metadata"]["nbchat"]["time"] = last["metadata"]["nbchat"]["time"]
     save(file, cell("%%chat\nhello", *outputs))
     (back,) = turns(file)
-    assert opened(file).versions == {"main": {version(turn)}}
+    assert opened(file).versions == {"main": {turn.stamp}}
     assert (back.text, back.status, back.prompt, back.is_guess) == ("one two three", "done", "hello", False)
 
 
@@ -401,7 +401,7 @@ def test_conversations_are_told_apart_by_their_names(file: Path) -> None:
     save(file, main[0], side[0], main[1], side[1])
     assert prompts(file) == ["prompt 1", "prompt 2"]
     assert prompts(file, "side") == ["prompt 5", "prompt 6"]
-    assert opened(file).versions["side"] == {version(made(5)), version(made(6))}
+    assert opened(file).versions["side"] == {made(5).stamp, made(6).stamp}
 
 
 def test_a_fork_begins_with_the_turns_that_it_was_forked_from(file: Path) -> None:
@@ -421,12 +421,7 @@ def test_a_reply_that_belongs_to_no_conversation_of_the_notebook_is_no_turn(file
     pieces[1]["metadata"]["nbchat"]["id"] = own["id"]
     save(file, cell("code", displayed("reply", own), shown(made(3)), id="a"), cell("code", *pieces, id="b"))
     assert [(turn.id, turn.cell) for turn in turns(file)] == [(made(3).id, ("a", 0))]
-    assert opened(file).versions == {"main": {version(made(3))}}
-
-
-def test_what_each_turn_was_sent_after_is_told(file: Path) -> None:
-    save(file, *chain(2), asking(made(9), after=None))
-    assert opened(file).sent_after == {made(1).id: "", made(2).id: made(1).id}
+    assert opened(file).versions == {"main": {made(3).stamp}}
 
 
 @pytest.mark.parametrize(
@@ -549,7 +544,7 @@ def test_a_notebook_with_large_outputs_is_read(file: Path) -> None:
     image = v4.new_output("display_data", {"image/png": "A" * 30_000_000})
     save(file, cell("plot()", image), asking(made(1, text="long " * 100_000)))
     found = opened(file)
-    assert found.versions == {"main": {version(made(1))}}
+    assert found.versions == {"main": {made(1).stamp}}
     assert len(found.conversations["main"][0].text) == 500_000
 
 
@@ -706,7 +701,7 @@ def test_an_output_without_an_id_is_no_turn(file: Path, id: Any) -> None:
 def test_braces_and_quotes_in_what_is_told_mislead_nobody(file: Path, model: str) -> None:
     save(file, asking(made(1), model=model), asking(made(2, '{"nbchat": {"id": "x"}}'), after=made(1)))
     found = opened(file)
-    assert found.versions == {"main": {version(made(1)), version(made(2))}}
+    assert found.versions == {"main": {made(1).stamp, made(2).stamp}}
     assert found.conversations["main"][0].model == model
 
 

@@ -64,11 +64,6 @@ def _embedded(turn: Turn, conversation: str, after: str, embed: bool | str) -> d
     return found
 
 
-def version(turn: Turn) -> tuple[str, str]:
-    """What tells this version of a turn from others in a notebook: its id, and its time as written there."""
-    return turn.id, _stamp(turn.started)
-
-
 def told_version(told: dict[str, Any]) -> tuple[str, str] | None:
     """What `version` gives of the turn that an output tells of, with an empty time if it has none; None of no turn.
 

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from nbchat.history.turn import Turn
-from nbchat.saved.carried import metadata, told_conversation, told_version, version
+from nbchat.saved.carried import metadata, told_conversation, told_version
 from nbchat.saved.order import Sent, in_order
 from nbchat.saved.outputs import Json, SavedReply, saved_replies, source_of, told_by
 from nbchat.saved.written import guessed_prompt, prompt_in
 
-__all__ = ["SavedNotebook", "metadata", "read", "version"]
+__all__ = ["SavedNotebook", "metadata", "read"]
 
 _LARGEST = 500_000_000
 """Bytes of a file that is looked at."""
@@ -79,7 +79,7 @@ class SavedNotebook:
 
     @cached_property
     def versions(self) -> dict[str, set[tuple[str, str]]]:
-        """The versions of turns that it carries, as `version` names them, by the names of their conversations.
+        """The versions of turns that it carries, as `Turn.stamp` names them, by the names of their conversations.
 
         They are found without parsing it. The time of a turn that does not tell it is empty. Turns that a fork shares
         with the conversation that it came from are only in that.
@@ -112,12 +112,6 @@ class SavedNotebook:
         ]
         ordered = in_order(sent)
         return {name: self._in_place([_turn(replies[turn]) for turn in turns]) for name, turns in ordered.items()}
-
-    @cached_property
-    def sent_after(self) -> dict[str, str]:
-        """The turn that each turn was sent after, as ids: empty for a first one; one that does not tell is left out."""
-        told = {turn: reply.carried.after for turn, reply in self._replies.items()}
-        return {turn: after for turn, after in told.items() if after is not None}
 
     @cached_property
     def _replies(self) -> dict[str, SavedReply]:
