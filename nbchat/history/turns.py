@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import overload
 
 from nbchat.history.changes import Change, Move, Record
@@ -21,6 +22,8 @@ from nbchat.history.turn import ON_VIEW, Cell, Standing, Turn, digest_of, new_id
 _STEP = 1e-6
 """Seconds between the places of two turns that would have the same."""
 _INSTANT = timedelta(microseconds=1)
+_key = attrgetter("place", "id")
+"""What turns stand in the order of."""
 
 
 class History(Sequence[Turn]):
@@ -450,10 +453,6 @@ class History(Sequence[Turn]):
             known.renew(turn)
         else:  # it was sent from here: nobody else knows more about its reply
             known.standing = turn.standing
-
-
-def _key(turn: Turn) -> tuple[float, str]:
-    return turn.place, turn.id
 
 
 def _is_still(turn: Turn, standing: Standing) -> bool:

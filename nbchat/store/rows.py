@@ -38,6 +38,7 @@ LIGHT = (
 )
 DETAILS = ("model", "provider", "seconds", "prompt_tokens", "completion_tokens", "is_source", "rest")
 TEXTS = ("prompt", "text", "reasoning")
+_NO_DETAILS = ("", "", 0.0, None, None, 0, "")
 
 _RARE: dict[str, Any] = {
     "error": "",
@@ -59,8 +60,12 @@ class _Later:
         self._name = name
 
     def __get__(self, turn: Turn, _: type[Turn]) -> Any:
-        vars(turn)["_texts"].load([turn])
-        return vars(turn)[self._name]
+        held = vars(turn)
+        if "_details" not in held:
+            held["_texts"].load([turn])
+        for name, value in _attributes(*held.pop("_details", _NO_DETAILS)).items():
+            held.setdefault(name, value)
+        return held[self._name]
 
 
 class _UnreadTurn(Turn):
@@ -88,7 +93,7 @@ def stored(turn: Turn) -> tuple[int, Row] | None:
 
 def is_complete(turn: Turn) -> bool:
     """Whether all of the turn is in memory."""
-    return turn.is_read and "model" in vars(turn)
+    return turn.is_read and ("model" in vars(turn) or "_details" in vars(turn))
 
 
 def texts_in(turn: Turn) -> Texts | None:
@@ -157,17 +162,20 @@ def _turn(row: Row, conversation: int, loader: Loader) -> Turn:
 
 
 def complete(turn: Turn, found: Row | None) -> None:
-    """Give a turn the values of DETAILS and TEXTS; empty ones if they could not be read."""
-    *details, prompt, text, reasoning = found or ("", "", 0.0, None, None, 0, "", "", "", "")
-    vars(turn).update(_attributes(*details))
+    """Give a turn the values of DETAILS and TEXTS, of which the size was read as well; empty ones for None."""
+    size, *details, prompt, text, reasoning = found or (0, *_NO_DETAILS, "", "", "")
+    held = vars(turn)
+    if "model" in held:  # it was read before, and has changed
+        held.update(_attributes(*details))
+    else:
+        held["_details"] = details  # most turns are but sent, and nobody asks for these
     turn.read(prompt, text, reasoning)
     if found is None:
-        vars(turn)["_blank"] = True  # that they are empty must not be written
+        held["_blank"] = True  # that they are empty must not be written
         return
-    vars(turn).pop("_blank", None)
+    held.pop("_blank", None)
     if before := stored(turn):
-        size = sum(len(value.encode()) for value in (prompt, text, reasoning))
-        vars(turn)["_stored"] = before[0], (*before[1][: len(LIGHT)], size, *details)
+        held["_stored"] = before[0], (*before[1][: len(LIGHT)], size, *details)
 
 
 def _attributes(

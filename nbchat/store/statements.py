@@ -20,8 +20,8 @@ _DETAILS = ", ".join((*DETAILS, *TEXTS))
 _THIS = "conversation = ? AND id = ? AND started = ?"
 _NUMBER = f"SELECT number FROM turns WHERE {_THIS}"
 _ALL = f"SELECT {_LIGHT} FROM turns WHERE conversation = ? ORDER BY place, started"
-_READ_DETAILS = f"SELECT {_DETAILS} FROM details WHERE turn = ({_NUMBER})"
-_READ_MANY = f"""SELECT id, started, {_DETAILS} FROM turns JOIN details ON turn = number
+_READ_DETAILS = f"SELECT size, {_DETAILS} FROM turns JOIN details ON turn = number WHERE {_THIS}"
+_READ_MANY = f"""SELECT id, started, size, {_DETAILS} FROM turns JOIN details ON turn = number
     WHERE conversation = ? AND place BETWEEN ? AND ?"""
 _INSERT = f"INSERT INTO turns (conversation, {_LIGHT}, size) SELECT ?, {', '.join('?' * len(LIGHT))}"
 _CONFLICT = "ON CONFLICT (conversation, id, started) DO UPDATE SET " + ", ".join(
@@ -40,7 +40,7 @@ def all_rows(db: Connection, conversation: int) -> list[Row]:
 
 
 def details(db: Connection, turn: Turn) -> Row | None:
-    """The values of DETAILS and TEXTS of a turn that was read; None if they are not there any more."""
+    """The size of a turn that was read, and its values of DETAILS and TEXTS; None if they are not there any more."""
     found: Row | None = db.execute(_READ_DETAILS, _source(turn)).fetchone()
     return found
 
@@ -54,7 +54,7 @@ def details_of(db: Connection, turns: Sequence[Turn]) -> list[Row | None]:
     found: dict[Row, Row] = {}
     for conversation in {key[0] for key in keys}:
         rows_of_it = db.execute(_READ_MANY, (conversation, min(places), max(places)))
-        found |= {(conversation, id, started): tuple(told) for id, started, *told in rows_of_it}
+        found |= {(conversation, *row[:2]): row[2:] for row in rows_of_it}
     return [found.get(key) for key in keys]
 
 
