@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -291,8 +292,9 @@ def test_a_prompt_is_edited_in_a_new_cell(lab: Lab) -> None:
     lab.open([SETUP, FIRST, SECOND, LOOK])
     lab.run_all()
     edit = lab.add("%chat edit 1")
-    assert lab.sources()[edit + 1 :] == ["%%chat --edit 1\nfirst"]
-    lab.write(edit + 1, "%%chat --edit 1\nbetter")
+    (source,) = lab.sources()[edit + 1 :]
+    assert re.fullmatch(r"%%chat --edit [0-9a-f]{8}\nfirst", source)
+    lab.write(edit + 1, source.replace("first", "better"))
     lab.run(edit + 1)
     assert lab.text(edit + 1) == "better, after 0, reply 3"
     expect(lab.output(edit + 1)).to_contain_text("1 later turn is now stale")
