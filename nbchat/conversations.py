@@ -289,8 +289,10 @@ class Conversations:
         """Say which cells' ids count, and which cells are no more."""
         from nbchat.store.notebooks import is_lasting
 
+        if not (cell := notebook.cell_id()):  # a thread or a widget asks: that says nothing about cells
+            return
         saved = self._saved
-        lasting = saved is not None and saved.ids_last and is_lasting(notebook.cell_id())
+        lasting = saved is not None and saved.ids_last and is_lasting(cell)
         life = "" if lasting else f"{_KERNEL}/{notebook.page_session()}"
         for chat in self._chats.values():
             chat.history.settle(life, self._missing.get(chat.name, frozenset()) if lasting else frozenset())

@@ -446,3 +446,11 @@ def test_a_dropped_turn_of_a_cell_is_said(start: START, document: Document) -> N
     document.run(kernel, "one", "1 + 1")
     document.run(kernel, "two")
     assert "1 turn that a cell does not send any more dropped (%chat undo)" in document.html("two")
+
+
+def test_what_asks_without_a_cell_does_not_change_whose_turns_are_whose(start: START, document: Document) -> None:
+    kernel = start(document)
+    document.run_all(kernel)
+    kernel.run("nbchat.current().send('by a widget').result()")  # a request without a cell
+    document.run(kernel, "one", "%%chat counter\nchanged")
+    assert turns(document, kernel) == ["changed", "second", "by a widget"]
