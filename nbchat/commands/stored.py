@@ -58,7 +58,7 @@ def notebooks(chat: Chat, words: list[str]) -> Result:
     rows = store.notebooks()
     lines = [
         f"{_handle(row)}  {when(datetime.fromtimestamp(row.used).astimezone()) if row.used else 'never':<12}  "
-        f"{row.turns:>6,} turns  {_size(row.size):>8}  {row.path or '(its file is gone)'}"
+        f"{row.turns:>6,} turn{'s' if row.turns != 1 else ' '}  {_size(row.size):>8}  {row.path or '(its file is gone)'}"
         for row in rows
     ]
     return "\n".join([*lines, f"Kept in {conversations.file}; `%chat forget NOTEBOOK` deletes."])

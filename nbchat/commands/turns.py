@@ -97,7 +97,7 @@ def versions(chat: Chat, words: list[str]) -> Result:
 def _version_line(number: int, version: Turn) -> str:
     mark = " " if version.standing == "earlier" else "*"
     who = version.model or version.provider
-    text = shorten(version.text or version.error, 60)
+    text = shorten(version.text or version.error, 45)
     return f"{mark}{number:>2}  {table.when(version.started)}  {who}  {version.status}  {text}"
 
 
