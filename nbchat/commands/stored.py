@@ -56,12 +56,14 @@ def notebooks(chat: Chat, words: list[str]) -> Result:
     if store is None:
         return "Conversations are kept in memory only (`%config NbChat.history`)."
     rows = store.notebooks()
-    lines = [
-        f"{_handle(row)}  {when(datetime.fromtimestamp(row.used).astimezone()) if row.used else 'never':<12}  "
-        f"{row.turns:>6,} turn{'s' if row.turns != 1 else ' '}  {_size(row.size):>8}  {row.path or '(its file is gone)'}"
-        for row in rows
-    ]
+    lines = [_line(row) for row in rows]
     return "\n".join([*lines, f"Kept in {conversations.file}; `%chat forget NOTEBOOK` deletes."])
+
+
+def _line(row: StoredNotebook) -> str:
+    used = when(datetime.fromtimestamp(row.used).astimezone()) if row.used else "never"
+    turns = f"{row.turns:>6,} turn{'s' if row.turns != 1 else ' '}"
+    return f"{_handle(row)}  {used:<12}  {turns}  {_size(row.size):>8}  {row.path or '(its file is gone)'}"
 
 
 def forget(chat: Chat, words: list[str]) -> Result:
