@@ -145,8 +145,11 @@ class Shelf:
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
 def test_turns_are_exported_whose_texts_are_not_in_memory(tmp_path: Path, extension: str) -> None:
-    known = {name: value for name, value in vars(turn()).items() if name not in ("prompt", "chunks", "thoughts")}
-    text = written(tmp_path, extension, Turn.unread(Shelf(), **known)).read_text(encoding="utf-8")
+    stored = turn()
+    for name in ("prompt", "chunks", "thoughts"):
+        delattr(stored, name)
+    vars(stored)["_texts"] = Shelf()
+    text = written(tmp_path, extension, stored).read_text(encoding="utf-8")
     assert all(far in text for far in ("far prompt", "far reply", "far thought"))
 
 

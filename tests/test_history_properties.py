@@ -849,15 +849,16 @@ def test_two_kernels_that_do_not_wait_for_each_other_lose_nothing(
             seat = seats[who]
             seat.world.script.answers.append([f"answer {number}"])
             seat.runs(what if what in CELLS else "")
-            history = seat.chat.history
+            chat = seat.chat  # it looks for what the other kernel has written
+            history = chat.history
             if what in ("send", *CELLS):
-                reply = seat.chat.send(f"prompt {number}")
+                reply = chat.send(f"prompt {number}")
             elif what == "retry" and history:
-                reply = seat.chat.retry(turn=history[0])
+                reply = chat.retry(turn=history[0])
             else:
                 seat.world.script.answers.pop()
                 for turn in history[:1]:
-                    history.hide([turn]) if what == "hide" else seat.chat.drop(turn)
+                    history.hide([turn]) if what == "hide" else chat.drop(turn)
                     dropped |= {turn.id} if what == "drop" else set()
                 continue
             assert reply.wait(10)
