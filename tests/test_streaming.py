@@ -123,7 +123,9 @@ nbchat.register(ScriptedProvider(paced(REPLIES[{name!r}], 0.01, 9), name="x"))
     expect(lab.output(1)).to_contain_text("characters")
     heights = lab.page.evaluate("window.heights")
     assert len(heights) > 2
-    assert max(before - after for before, after in pairwise(heights)) <= LINE
+    # Where a piece ends Stop moves down by two messages; seldom does the page draw itself between them.
+    afterwards = [max(pair) for pair in pairwise(heights[1:])] + heights[-1:]
+    assert max(before - after for before, after in zip(heights, afterwards, strict=False)) <= LINE
 
 
 def test_colours_follow_the_theme(lab: Lab) -> None:
