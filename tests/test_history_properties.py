@@ -732,7 +732,8 @@ def check(chat: Chat, model: Model) -> None:
     placed = [(turn.cell, turn.session) for turn in history if turn.cell]
     assert len(set(placed)) == len(placed), "two turns of one send of a cell are on view"
     assert chat.messages == model.messages()
-    assert [history.is_stale(turn) for turn in history] == [model.is_stale(version) for version in view]
+    stale = history.stale()
+    assert [turn in stale for turn in history] == [model.is_stale(version) for version in view]
     for turn, version in zip(history, view, strict=True):
         assert [each.key for each in history.versions(turn)] == [each.key for each in model.versions(version)]
         assert history.state(turn)[1] == len(model.sent(version))

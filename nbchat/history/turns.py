@@ -247,10 +247,6 @@ class History(Sequence[Turn]):
             found.add(self._turns[found.upto : upto])
             return found.digest, found.sent
 
-    def is_stale(self, turn: Turn) -> bool:
-        """Whether the turns have changed after which it was sent."""
-        return turn in self.stale()
-
     def stale(self, after: Turn | None = None) -> list[Turn]:
         """The stale turns, of those behind `after` if that is given."""
         with self._lock:
