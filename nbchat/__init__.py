@@ -1,8 +1,9 @@
 """Chat with language models inside a notebook.
 
 `%load_ext nbchat`, then `%%chat` cells stream the model's reply under the cell. `nbchat.Chat` is the same
-conversation from Python, and `nbchat.current()` the one of this notebook. Importing needs no kernel, and the
-parts are imported when they are first used, so that loading the extension costs a kernel's start next to nothing.
+conversation from Python, `nbchat.current()` the one of this notebook, and `nbchat.panel()` shows it as a chat.
+Importing needs no kernel, and the parts are imported when they are first used, so that loading the extension costs a
+kernel's start next to nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from nbchat.chat import Chat
     from nbchat.conversations import current
+    from nbchat.panel import panel
     from nbchat.providers.registry import register
     from nbchat.reply import Reply
 
@@ -32,6 +34,7 @@ __all__ = [
     "UsageProblem",
     "current",
     "load_ipython_extension",
+    "panel",
     "register",
     "unload_ipython_extension",
 ]
@@ -40,6 +43,7 @@ _HOMES = {
     "Chat": "nbchat.chat",
     "Reply": "nbchat.reply",
     "current": "nbchat.conversations",
+    "panel": "nbchat.panel",
     "register": "nbchat.providers.registry",
 }
 

@@ -36,6 +36,11 @@ class NbChat(SingletonConfigurable):
     aliases = Dict(
         key_trait=Unicode(), value_trait=Unicode(), help="Short names of models, as `%chat alias` makes them."
     ).tag(config=True)
+    panel_sends = Enum(
+        ["enter", "ctrl-enter"],
+        "enter",
+        help="What sends a message in the panel: Enter (Shift+Enter makes a line), or Ctrl+Enter (Enter makes one).",
+    ).tag(config=True)
     nest_asyncio = Bool(True, help="Let asyncio.run(…) work in cells; read when the extension is loaded.").tag(
         config=True
     )

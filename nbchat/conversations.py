@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -19,7 +19,7 @@ from nbchat import notebook
 from nbchat.chat import Chat
 from nbchat.config import settings
 from nbchat.errors import UsageProblem, did_you_mean
-from nbchat.history import Turn
+from nbchat.history import Change, Turn, Watchers
 
 if TYPE_CHECKING:
     from nbchat.saved.notebook import SavedNotebook
@@ -56,6 +56,7 @@ class Conversations:
         """What the saved notebook carries is not wanted back, either."""
         self._keeps = False
         """The cell that runs is about the conversation."""
+        self._watchers = Watchers()
         self._vanished, self._silent = notebook.cells.tell(self)
         """Cells that were deleted, and those that sent nothing and ended well, before the conversations were opened."""
 
@@ -70,6 +71,18 @@ class Conversations:
             chat.history.refresh()
             return chat
 
+    def shown(self) -> Chat:
+        """The current conversation as far as it is known: for a look at it, without a search for the notebook."""
+        with self._lock:
+            return self._chat(self._name)
+
+    def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Call a bound method when there is another current conversation, or their names are others; what ends that.
+
+        It must return at once. It is forgotten together with its object.
+        """
+        return self._watchers.add(changed)
+
     def switch(self, name: str) -> Chat:
         """Let another conversation be the current one; a new name begins it."""
         with self._lock:
@@ -77,7 +90,9 @@ class Conversations:
             self._name = name
             if self._store:
                 self._store.set_current(self._notebook, name)
-            return self._chat(name)
+            chat = self._chat(name)
+            self._watchers.tell()
+            return chat
 
     def fork(self, name: str) -> Chat:
         """Begin a conversation with the turns of this one, and let it be the current one.
@@ -120,6 +135,7 @@ class Conversations:
             self._chats[new] = chat
             if self._name == old:
                 self._name = new
+            self._watchers.tell()
 
     def delete(self, name: str) -> None:
         """Forget a conversation; if it is the current one, `main` is from then on. `restore` brings it back.
@@ -140,6 +156,22 @@ class Conversations:
             if self._name == name:
                 self.switch(MAIN)
             self.current().history.log(f"delete {name}")
+            self._watchers.tell()
+
+    def undo(self, chat: Chat) -> Change | None:
+        """Take back the last change of a conversation, be it that another was deleted; None if there was none.
+
+        Raises:
+            UsageProblem: If a conversation cannot come back, since there is another of its name now.
+        """
+        change = chat.undo()
+        if change and change.kind.startswith("delete "):
+            try:
+                self.restore(change.kind.removeprefix("delete "))
+            except UsageProblem:
+                chat.history.log(change.kind)  # it can be tried again
+                raise
+        return change
 
     def restore(self, name: str) -> None:
         """Bring a deleted conversation back.
@@ -154,6 +186,7 @@ class Conversations:
                 self._store.restore(self._notebook, name)
             if chat := self._deleted.pop(name, None):
                 self._chats[name] = chat
+            self._watchers.tell()
 
     def store(self) -> Store | None:
         """Where conversations are kept; None if they are in memory only."""
@@ -200,6 +233,7 @@ class Conversations:
             chat.system = system
             _mark_foreign(turns)
             chat.history.merge(turns)
+            self._watchers.tell()
             return name
 
     def forget(self, notebooks: Iterable[int]) -> None:
@@ -215,6 +249,7 @@ class Conversations:
                 self._is_forgotten = True
             if self._store:
                 self._store.forget(notebooks)
+            self._watchers.tell()
 
     def restart(self) -> None:
         """Begin anew, as a kernel does that has just started."""

@@ -1,7 +1,7 @@
 """Background threads with asyncio loops, and nested loops for users: the only place that knows of either.
 
 One thread, `shared()`, does the network I/O of all of nbchat's own providers. A provider that somebody
-else wrote, a test server or a live display gets a `Worker` of its own, so that it can block nobody.
+else wrote, a test server, a live display or the panels get a `Worker` of their own, so that it can block nobody.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from math import inf
 from typing import Any, TypeVar
 
@@ -102,6 +103,11 @@ class Worker:
             raise NbchatError("Nothing can be sent any more: this Python process is about to end.")
         return Job(self._loop, work)
 
+    def call(self, function: Callable[..., object], *arguments: object) -> None:
+        """Call a function on this thread soon; from any other thread. Once the thread has ended, nothing happens."""
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(function, *arguments)
+
     def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         """Start a coroutine on this thread and wait for its result.
 
@@ -168,10 +174,11 @@ def wait(future: Future[Any], timeout: float | None = None) -> bool:
     return latch.wait(timeout)
 
 
-class _Shared:
-    """Starts the shared worker when it is first asked for; a forked child, which has no threads, gets its own."""
+class SharedWorker:
+    """A worker that is started when it is first asked for; a forked child, which has no threads, gets its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self._name = name
         self.forget()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self.forget)
@@ -181,15 +188,16 @@ class _Shared:
         self._worker: Worker | None = None
 
     def get(self) -> Worker:
-        """The thread on which all of nbchat's own providers run; started by the first reply."""
+        """The worker."""
         with self._lock:
             if self._worker is None:
-                self._worker = Worker("nbchat")
+                self._worker = Worker(self._name)
                 atexit.register(self._worker.stop)
             return self._worker
 
 
-shared = _Shared().get
+shared = SharedWorker("nbchat").get
+"""The thread on which all of nbchat's own providers run; started by the first reply."""
 
 
 def allow_nested_loops() -> bool:

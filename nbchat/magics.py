@@ -120,6 +120,9 @@ def _carry_out(chat: Chat, line: str, look: Look) -> list[Start] | None:
         case str() | commands.Table():
             _show_text(result)
             return []
+        case commands.Shown(show):
+            show()
+            return []
         case commands.Again(prompt, reply, raw):
             return [(partial(_itself, reply), replace(look, prompt=prompt, raw=raw, again=True))]
         case commands.Series(word, turns, start):

@@ -8,6 +8,9 @@ terminal) has no requests at all. A page that is loaded anew has another session
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -42,8 +45,23 @@ def publisher() -> Any:
     return getattr(shell(), "display_pub", None)
 
 
+_apart: ContextVar[dict[str, Any] | None] = ContextVar("apart", default=None)
+
+
+@contextmanager
+def apart_from_cells(page: str = "") -> Iterator[None]:
+    """What happens within is no cell's doing, though one may be running: a widget asked for it, on this page."""
+    token = _apart.set({"header": {"session": page}})
+    try:
+        yield
+    finally:
+        _apart.reset(token)
+
+
 def request() -> dict[str, Any]:
-    """The message that asked for the execution under way; empty outside a kernel."""
+    """The message that asked for the execution under way; empty outside a kernel; apart from cells, only the page."""
+    if apart := _apart.get():
+        return apart
     kernel = getattr(shell(), "kernel", None)
     request: dict[str, Any] = kernel.get_parent("shell") if kernel is not None else {}
     return request or {}
@@ -80,7 +98,9 @@ def _told(part: str, name: str) -> Any:
 
 
 def execution_number() -> int:
-    """The number in the brackets beside the cell that runs; 0 without a shell."""
+    """The number in the brackets beside the cell that runs; 0 without a shell, and apart from cells."""
+    if _apart.get():
+        return 0
     # The shell's own count is one ahead while a cell runs, or not, as IPython's version has it.
     found = getattr(getattr(shell(), "displayhook", None), "prompt_count", 0)
     return found if isinstance(found, int) else 0
@@ -96,8 +116,8 @@ class SendCounter:
     def next(self) -> Cell | None:
         """The place of the send that happens now; None where cells cannot be told apart."""
         place = self.peek()
-        self._execution = execution()
-        self._sends = place.ordinal if place else 0
+        if place:  # else somebody sends apart from the cell that runs, whose count goes on
+            self._execution, self._sends = execution(), place.ordinal
         return place
 
     def peek(self) -> Cell | None:

@@ -252,7 +252,8 @@ def complete(
         return models
     if last in ("-p", "--provider"):
         return providers
-    named = {"retry": models, "help": sections} | dict.fromkeys(("switch", "rename", "delete"), conversations)
+    named = {"retry": models, "help": sections, "panel": ["--sidecar"]}
+    named |= dict.fromkeys(("switch", "rename", "delete"), conversations)
     if len(typed) == 2 and last in named:
         return named[last]
     if (option := _BY_NAME.get(last)) and option.takes:

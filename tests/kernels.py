@@ -125,9 +125,14 @@ class Kernel:
         self._client.shell_channel.send(message)
         return message["header"]["msg_id"]
 
+    @property
+    def executions(self) -> list[Execution]:
+        """All that were started, in order."""
+        return list(self._executions.values())
+
     def published(self, *kinds: str) -> list[Message]:
         """The contents of the messages of these kinds, whichever cell they came under."""
-        return [content for execution in self._executions.values() for content in execution.contents(*kinds)]
+        return [content for execution in self.executions for content in execution.contents(*kinds)]
 
     def reply_to(self, request: str) -> Message:
         """The content of the reply to what was sent."""

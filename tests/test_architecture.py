@@ -64,7 +64,7 @@ MAP = {
 }
 VALUES = {"config", "messages", "errors"}
 """What every module above them may import."""
-PACKAGES = {"testing", "commands", "display", "exchange", "rendering", "store", "saved", "history"}
+PACKAGES = {"testing", "commands", "display", "exchange", "panel", "rendering", "store", "saved", "history"}
 """Packages that the map takes for one module; within one, modules may import each other."""
 
 # A library, and the only modules that may import it.
@@ -83,7 +83,7 @@ ONLY_IN = {
     "pygments": "rendering",
     "rich": "display",
     "sqlite3": "store",
-    "threading": "loop conversations chat reply store history testing",  # the others have locks and events, no threads
+    "threading": "loop conversations chat reply store history panel testing",  # but for loop and tests, locks only
     "traitlets": "config panel",
 }
 

@@ -11,11 +11,11 @@ import inspect
 from collections.abc import Callable
 
 from nbchat.chat import Chat
-from nbchat.commands import about, named, stored, turns
-from nbchat.commands.words import Again, NoMatch, Page, Result, Series, Table
+from nbchat.commands import about, named, shown, stored, turns
+from nbchat.commands.words import Again, NoMatch, Page, Result, Series, Shown, Table
 from nbchat.errors import UsageProblem, did_you_mean
 
-__all__ = ["COMMANDS", "Again", "NoMatch", "Page", "Result", "Series", "Table", "run"]
+__all__ = ["COMMANDS", "Again", "NoMatch", "Page", "Result", "Series", "Shown", "Table", "run"]
 
 COMMANDS: dict[str, Callable[[Chat, list[str]], Result]] = {
     function.__name__.rstrip("_"): function
@@ -24,11 +24,25 @@ COMMANDS: dict[str, Callable[[Chat, list[str]], Result]] = {
         *(turns.continue_, turns.edit, turns.drop, turns.hide, turns.unhide, turns.reset, turns.stop),
         *(named.list_, named.switch, named.fork, named.rename, named.delete, named.system),
         *(stored.export, stored.import_, stored.notebooks, stored.forget),
-        *(about.alias, about.config, about.version),
+        *(shown.panel, about.alias, about.config, about.version),
     )
 }
 
-_FIRST = ("help", "models", "history", "show", "undo", "retry", "continue", "edit", "reset", "fork", "switch", "export")
+_FIRST = (
+    "help",
+    "models",
+    "history",
+    "show",
+    "undo",
+    "retry",
+    "continue",
+    "edit",
+    "reset",
+    "fork",
+    "switch",
+    "panel",
+    "export",
+)
 """What the first page of help has a line for."""
 
 

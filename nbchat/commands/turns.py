@@ -112,20 +112,10 @@ def undo(chat: Chat, words: list[str]) -> Result:
         raise NoMatch
     said = []
     for _ in range(int(words[0]) if words else 1):
-        if (change := chat.undo()) is None:
+        if (change := conversations.undo(chat)) is None:
             break
-        if change.kind.startswith("delete "):
-            _restore(chat, change)
         said.append(_undone(chat, change))
     return "\n".join(said) or "There is nothing to undo."
-
-
-def _restore(chat: Chat, change: Change) -> None:
-    try:
-        conversations.restore(change.kind.removeprefix("delete "))
-    except UsageProblem:
-        chat.history.log(change.kind)  # it can be tried again
-        raise
 
 
 def _undone(chat: Chat, change: Change) -> str:

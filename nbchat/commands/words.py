@@ -39,7 +39,13 @@ class Series(NamedTuple):
     start: Callable[[Turn], Reply]
 
 
-Result = str | Table | Again | Series | Callable[[], Reply]
+class Shown(NamedTuple):
+    """Something that is put out by itself."""
+
+    show: Callable[[], None]
+
+
+Result = str | Table | Again | Series | Shown | Callable[[], Reply]
 """What to print or show, or what starts the reply to show."""
 
 _NUMBERS = re.compile(r"(\d+)(?:-(\d+))?")

@@ -13,6 +13,7 @@ from typing import Any
 
 from nbchat.display.cell import CellView
 from nbchat.display.look import Look, View
+from nbchat.display.places import places
 from nbchat.display.terminal import TextView
 from nbchat.display.terminal import view as terminal_view
 from nbchat.errors import ReplyInterrupted
@@ -20,7 +21,7 @@ from nbchat.loop import TICK, Worker
 from nbchat.notebook import cell_id, in_kernel, inside_a_cell, publisher
 from nbchat.reply import Reply
 
-__all__ = ["CellView", "Look", "TextView", "show", "show_async", "show_live", "show_page"]
+__all__ = ["CellView", "Look", "TextView", "show", "show_async", "show_in_its_cell", "show_live", "show_page"]
 
 _LAST_LOOK = 0.3
 """Seconds that an interrupted reply gets to end before its final form is drawn."""
@@ -88,6 +89,16 @@ def show_live(reply: Reply) -> None:
         return
     view = CellView(Look(), outlives=True)
     view.draw(reply)
+    _show_on(view, reply)
+
+
+def show_in_its_cell(reply: Reply) -> None:
+    """Show a reply that a widget asked for below the cell of its turn, if the page that asks still has that output."""
+    if places.of(reply.turn.id) and not _is_captured():
+        _show_on(CellView(Look(turn=reply.turn.id), outlives=True), reply)
+
+
+def _show_on(view: View, reply: Reply) -> None:
     worker = Worker("nbchat-display")
     worker.submit(_follow(reply, view)).add_done_callback(lambda _: worker.stop(patience=0))
 

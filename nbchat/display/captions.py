@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbchat.config import settings
 from nbchat.reply import Reply
 from nbchat.saved import carried
+
+if TYPE_CHECKING:
+    from nbchat.history import Turn
 
 _QUIET = 3
 """Seconds without anything new after which a reply that has begun says that it is waited for."""
@@ -38,14 +41,18 @@ class Progress:
 
     def line(self, reply: Reply) -> str:
         """Who is asked, for how long, and what is going on."""
-        return _joined([*_asked(reply), f"{reply.seconds:.0f} s", self._notice(reply) or self._doing(reply)])
+        return _joined([*_asked(reply), f"{reply.seconds:.0f} s", self.doing(reply)])
+
+    def doing(self, reply: Reply) -> str:
+        """What is going on, in a few words."""
+        return self._notice(reply) or self._without_notice(reply)
 
     def _notice(self, reply: Reply) -> str:
         """The last word about what goes on, unless something has come since."""
         words = [notice.text for notice in reply.notices if not notice.lasting]
         return words[-1] if words and self._come == _come(reply) else ""
 
-    def _doing(self, reply: Reply) -> str:
+    def _without_notice(self, reply: Reply) -> str:
         thoughts = reply.turn.thoughts
         if reply.status == "queued" and reply.seconds > 1:
             return "waiting for the reply before it"
@@ -60,9 +67,9 @@ def caption(reply: Reply) -> str:
     return _joined([*_asked(reply), f"{reply.seconds:.1f} s", *_outcome(reply)])
 
 
-def left_out(reply: Reply) -> str:
+def left_out(turn: Turn) -> str:
     """What of the conversation did not fit and was not sent."""
-    count = reply.turn.left_out
+    count = turn.left_out
     return f"{count} older turn{'s' * (count != 1)} left out" if count else ""
 
 
@@ -110,5 +117,5 @@ def _outcome(reply: Reply) -> Iterator[str]:
         yield f"cut off after {length}" if turn.cut else "failed"
     elif reply.status != "done":
         yield "stopped"
-    yield left_out(reply)
+    yield left_out(turn)
     yield from (notice.text for notice in reply.notices if notice.lasting)

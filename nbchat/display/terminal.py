@@ -47,7 +47,7 @@ class TextView:
         """Print the rest, and end the line."""
         self._print(reply)
         sys.stdout.write("" if not self._shown or reply.text.endswith("\n") else "\n")
-        self._tell([*(notice.text for notice in reply.notices[self._told :]), left_out(reply)])
+        self._tell([*(notice.text for notice in reply.notices[self._told :]), left_out(reply.turn)])
 
     def _print(self, reply: Reply) -> None:
         new = reply.turn.chunks[self._shown :]

@@ -4,6 +4,7 @@ from nbchat.history.changes import Change, Move, Record
 from nbchat.history.context import Window, context, size_that_fits
 from nbchat.history.turn import Cell, Standing, Status, Turn
 from nbchat.history.turns import History
+from nbchat.history.watchers import Watchers
 
 __all__ = [
     "Cell",
@@ -14,6 +15,7 @@ __all__ = [
     "Standing",
     "Status",
     "Turn",
+    "Watchers",
     "Window",
     "context",
     "size_that_fits",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -18,6 +18,7 @@ from typing import overload
 from nbchat.history.changes import Change, Move, Record
 from nbchat.history.sums import Sum
 from nbchat.history.turn import ON_VIEW, Cell, Standing, Turn, digest_of, new_id
+from nbchat.history.watchers import Watchers
 
 _STEP = 1e-6
 """Seconds between the places of two turns that would have the same."""
@@ -39,6 +40,7 @@ class History(Sequence[Turn]):
         self._changes: list[Change] = []
         self._sum = Sum()
         self._record: Record | None = None
+        self._watchers = Watchers()
         self._lock = threading.RLock()
 
     def __len__(self) -> int:
@@ -66,6 +68,18 @@ class History(Sequence[Turn]):
         from nbchat.history.table import as_html
 
         return as_html(self)
+
+    def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Call a bound method after each change, on whichever thread it is made, as long as its object lives.
+
+        It must return at once. Gives what ends that.
+        """
+        return self._watchers.add(changed)
+
+    @property
+    def last_change(self) -> Change | None:
+        """What `undo` would take back."""
+        return self._changes[-1] if self._changes else None
 
     def settle(self, session: str, missing: frozenset[str] = frozenset()) -> None:
         """Say in which life of the cells' ids this is, and which cells the notebook does not hold any more.
@@ -114,7 +128,7 @@ class History(Sequence[Turn]):
                 self._change("send", [(turn, "current")], new=[turn])
                 return None
             if turn.cell is None:
-                turn.cell, turn.session = old.cell, old.session
+                turn.cell, turn.session, turn.execution = old.cell, old.session, turn.execution or old.execution
             self._put_in_place(turn, old)
             return old
 
@@ -237,6 +251,7 @@ class History(Sequence[Turn]):
     def keep(self, *turns: Turn) -> None:
         """Keep turns as they are now."""
         self._write(turns)
+        self._watchers.tell()
 
     def state(self, turn: Turn | None) -> tuple[str, int]:
         """Digest of the turns before `turn` that are sent later (of all for None), and how many they are."""
@@ -371,6 +386,7 @@ class History(Sequence[Turn]):
         self._write([turn for turn, _ in wanted])
         if self._record:
             self._record.log(change)
+        self._watchers.tell()
 
     def _forget_sum(self, turn: Turn) -> None:
         """A turn has changed: what was summed up with it does not hold any more."""
@@ -386,6 +402,7 @@ class History(Sequence[Turn]):
         turn.standing = standing
         self._orphans = None
         self._forget_sum(turn)
+        self._watchers.tell()
 
     def _index(self) -> None:
         """Find out anew what is on view, and which cell made what."""
@@ -397,6 +414,7 @@ class History(Sequence[Turn]):
                 self._cells.setdefault(turn.cell.id, {})[turn.cell.ordinal] = turn
         self._orphans = None
         self._sum = Sum()
+        self._watchers.tell()
 
     def _orphan(self, asked: str) -> Turn | None:
         """The first turn with this prompt whose cell is no more, or cannot be told any more."""
