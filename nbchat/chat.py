@@ -74,7 +74,7 @@ class Chat:
         self._system_prompt = system
         self.max_context = max_context
         self.options = options | ({} if timeout is None else {"timeout": timeout})
-        self.history = History()
+        self.history = History(self._system)
         self._proxy = proxy  # apart from what is shown, as it may hold a password
         self._first: registry.Choice | None = None
         if model or provider or base_url or api_key:
@@ -355,8 +355,14 @@ class Chat:
             most_tokens=most or self._most(call),
             first=self._oldest_sent,
             mark_cut=settings().mark_cut,
-            sendable=self.history.state(turn)[1] if remembers else 0,
+            sendable=self.history.sendable(turn) if remembers else 0,
         )
+
+    def _after(self, turn: Turn, call: Call, window: Window) -> str | None:
+        if not call.remembers:
+            return None
+        first = window.first or (turn.id if window.left_out else "")
+        return self.history.after(turn, first=first, system=call.system if call.own_system is None else None)
 
     def _most(self, call: Call) -> int:
         """How many tokens may be sent: as many as the user said, and the model takes, as far as it is known."""
@@ -422,7 +428,7 @@ class Chat:
         for tries in range(_TRIES):
             window = self._window(call, turn.prompt, turn, most=most)
             turn.left_out = window.left_out
-            turn.after = self.history.state(turn)[0] if call.remembers else None
+            turn.after = self._after(turn, call, window)
             turn.status = "streaming"
             try:
                 await self._asker.ask(reply, call, going_on(window.messages, call.begun))

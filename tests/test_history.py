@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -30,13 +31,17 @@ def history(*turns: Turn) -> History:
 def add(made: History, new: Turn) -> Turn:
     """Add a turn as a conversation does, with what it was sent after."""
     made.add(new)
-    new.after = made.state(new)[0]
+    new.after = made.after(new, system="")
     made.ended(new)
     return new
 
 
 def prompts(made: History) -> list[str]:
-    return [each.prompt for each in made]
+    return prompts_of(made)
+
+
+def prompts_of(turns: Iterable[Turn]) -> list[str]:
+    return [each.prompt for each in turns]
 
 
 def test_text_is_joined_from_the_chunks_that_came_so_far() -> None:
@@ -54,6 +59,12 @@ class Texts:
 
     def __init__(self) -> None:
         self.loaded: list[list[Turn]] = []
+        self.told: list[list[Turn]] = []
+        self.lost: set[str] = set()
+
+    def said(self, turns: Any) -> list[tuple[str, str] | None]:
+        self.told.append(list(turns))
+        return [None if each.id in self.lost else (f"prompt of {each.id}", f"text of {each.id}") for each in turns]
 
     def load(self, turns: Any) -> None:
         self.loaded.append(list(turns))
@@ -80,16 +91,28 @@ def test_a_turn_is_read_when_its_texts_are_asked_for() -> None:
         stored.no_such_thing  # type: ignore[attr-defined]  # noqa: B018
 
 
-def test_what_is_sent_is_read_in_batches() -> None:
+def test_what_is_sent_is_read_in_batches_and_not_kept() -> None:
     texts = Texts()
     turns = [unread(texts, str(number), number) for number in range(1_000)]
-    assert len(context(turns, "now").messages) == 2_001
-    assert len(texts.loaded) == 1
-    texts.loaded.clear()
-    turns = [unread(texts, str(number), number) for number in range(1_000)]
+    turns[500].cut = True
+    contents = [message["content"] for message in context(turns, "now").messages]
+    assert contents[1000:1003] == ["prompt of 500", "text of 500\n\n[The reply was cut off here.]", "prompt of 501"]
+    assert len(contents) == 2_001
+    assert len(texts.told) < 10
+    assert not any(each.is_read for each in turns)
+    texts.told.clear()
     window = context(turns, "now", most_tokens=100, sendable=1_000)
     assert 0 < window.left_out < 1_000
-    assert sum(map(len, texts.loaded)) <= 200
+    assert sum(map(len, texts.told)) <= 50
+
+
+def test_what_cannot_be_read_so_simply_is_loaded() -> None:
+    texts = Texts()
+    turns = [unread(texts, str(number), number) for number in range(5)]
+    texts.lost = {"2"}
+    contents = [message["content"] for message in context(turns, "now").messages]
+    assert contents[:6:2] == ["prompt of 0", "prompt of 1", "prompt of 2"]
+    assert texts.loaded == [[turns[2]]]
 
 
 def test_turns_without_a_cell_are_appended() -> None:
@@ -221,6 +244,38 @@ def test_a_turn_is_stale_when_what_it_was_sent_after_has_changed() -> None:
     assert made.stale() == []
     made.hide([made[1]])
     assert [each.prompt for each in made.stale()] == ["c"]
+
+
+def test_a_turn_is_stale_when_the_system_prompt_has_changed() -> None:
+    system = "Be brief."
+    made = History(lambda: system)
+    for each in (sent("a"), sent("b"), sent("c"), sent("d")):
+        made.add(each)
+        made.ended(each)
+    made[0].after = None
+    made[1].after = made.after(made[1])
+    made[2].after = made.after(made[2], system="Be brief.")
+    made[3].after = made.after(made[3], system="")
+    assert prompts_of(made.stale()) == ["d"]
+    system = ""
+    assert prompts_of(made.stale()) == ["c"], "the first was sent alone, the second with a system prompt of its own"
+
+
+def test_what_was_left_out_makes_nothing_stale() -> None:
+    made = history(*(sent(each, cell=Cell(each, 0)) for each in "abcd"))
+    c, d = made[2:]
+    d.after = made.after(d, first=c.id, system="")
+    c.after = made.after(c, first=c.id, system="")
+    made.hide([made[0]])
+    assert prompts_of(made.stale()) == ["b"]
+    add(made, sent("c", "other", Cell("c", 0)))
+    assert prompts_of(made.stale()) == ["b", "d"]
+    made.undo()
+    made.drop([made[2]])
+    assert prompts_of(made.stale()) == ["b", "d"], "the oldest that was sent is no more"
+    made.undo()
+    made.undo()
+    assert made.stale() == []
 
 
 def test_a_reply_that_comes_out_the_same_makes_nothing_stale() -> None:

@@ -119,6 +119,7 @@ def test_all_of_a_turn_comes_back(store: Store, open_store: Callable[[], Store])
     assert store.flush()
     (found,) = conversation(open_store()).read()[0]
     assert not found.is_read
+    found.note_asked_with([found])
     assert (found.digest, found.asked) == (kept.digest, kept.asked)
     assert not found.is_read
     different = {each.name for each in fields(Turn) if getattr(found, each.name) != getattr(kept, each.name)}

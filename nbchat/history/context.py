@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from math import inf
 from typing import NamedTuple
 
+from nbchat.history.garbage import no_collection
 from nbchat.history.turn import Turn
 from nbchat.messages import Message
 
 _NUMBER = re.compile(r"\d[\d,]{2,}")
-_FIRST_BATCH, _BATCH = 16, 200
+_FIRST_BATCH, _BATCH = 16, 4_000
 """How many turns are read at a time, from the newest on, where not all are sent: ever more."""
 _ROOM_TO_GROW = 0.75
 """Share of the limit that is filled anew when the oldest turns are left out: then the same turn comes first for a
 while, and what the provider has cached of the messages before holds."""
+
+Said = tuple[Turn, list[Message]]
+"""A turn, and the messages that it is sent as."""
 
 
 class Window(NamedTuple):
@@ -50,14 +55,12 @@ def context(
     """
     head: list[Message] = [{"role": "system", "content": system}] if system else []
     last: Message = {"role": "user", "content": prompt}
-    if most_tokens:
-        kept = _newest(earlier, most_tokens - _tokens([*head, last]), first)
-        left_out = (sum(turn.sent_later for turn in earlier) if sendable is None else sendable) - len(kept)
-    else:
-        kept, left_out = [turn for turn in earlier if turn.sent_later], 0
-        _read(kept)
-    messages = [*head, *(message for turn in kept for message in turn.messages(mark_cut=mark_cut)), last]
-    return Window(messages, left_out, kept[0].id if left_out and kept else "")
+    room = most_tokens - _tokens([*head, last]) if most_tokens else inf
+    with no_collection():
+        kept = _newest(earlier, room, first, mark_cut)
+    left_out = (sum(turn.sent_later for turn in earlier) if sendable is None else sendable) - len(kept)
+    messages = [*head, *(message for _, messages in reversed(kept) for message in messages), last]
+    return Window(messages, left_out, kept[-1][0].id if left_out and kept else "")
 
 
 def size_that_fits(messages: Sequence[Message], refusal: str) -> int:
@@ -71,44 +74,48 @@ def size_that_fits(messages: Sequence[Message], refusal: str) -> int:
     return int(_tokens(messages) * (share * 0.9 if 0.02 < share < 1 else 0.6))
 
 
-def _newest(earlier: Sequence[Turn], room: int, first: str) -> list[Turn]:
-    """The newest whole turns that fit in about `room` tokens, oldest first."""
-    newest: list[Turn] = []
+def _newest(earlier: Sequence[Turn], room: float, first: str, mark_cut: bool) -> list[Said]:
+    """The newest whole turns that fit in about `room` tokens, with their messages; newest first."""
+    newest: list[Said] = []
     sizes: list[int] = []
     used = 0
-    for turn in _backwards(earlier):
-        used += _tokens(turn.messages())
+    for turn, messages in _backwards(earlier, mark_cut):
+        used += _tokens(messages) if room < inf else 0
         if used > room:
-            newest = newest[: _cut_off(newest, sizes, room, first)]
-            break
-        newest.append(turn)
+            return newest[: _cut_off(newest, sizes, room, first)]
+        newest.append((turn, messages))
         sizes.append(used)
-    return newest[::-1]
+    return newest
 
 
-def _cut_off(newest: list[Turn], sizes: list[int], room: int, first: str) -> int:
+def _cut_off(newest: list[Said], sizes: list[int], room: float, first: str) -> int:
     """How many to send where not all fit: down to where it began the last time, else so many that there is room."""
-    again = next((count for count, turn in enumerate(newest, 1) if turn.id == first), 0)
+    again = next((count for count, (turn, _) in enumerate(newest, 1) if turn.id == first), 0)
     return again or max(sum(size <= room * _ROOM_TO_GROW for size in sizes), min(1, len(sizes)))
 
 
-def _backwards(earlier: Sequence[Turn]) -> Iterator[Turn]:
-    """Those that are sent later, from the newest on."""
+def _backwards(earlier: Sequence[Turn], mark_cut: bool) -> Iterator[Said]:
+    """Those that are sent later, with their messages, from the newest on."""
     end, size = len(earlier), _FIRST_BATCH
     while end > 0:
         batch = [turn for turn in earlier[max(0, end - size) : end] if turn.sent_later]
-        _read(batch)
-        yield from reversed(batch)
+        yield from _with_messages(batch[::-1], mark_cut)
         end, size = end - size, min(2 * size, _BATCH)
 
 
-def _read(turns: Sequence[Turn]) -> None:
-    """Read the texts of those that have not been, at once."""
+def _with_messages(turns: Sequence[Turn], mark_cut: bool) -> Iterator[Said]:
+    """The messages of these turns; the texts of those that have not been read are read at once, and not kept."""
     unread = [turn for turn in turns if not turn.is_read]
-    if unread:
-        unread[0].read_with(unread)
+    said = iter(unread[0].said_with(unread) if unread else ())
+    for turn in turns:
+        texts = None if turn.is_read else next(said)
+        yield turn, turn.as_messages(*texts, mark_cut=mark_cut) if texts else turn.messages(mark_cut=mark_cut)
 
 
 def _tokens(messages: Sequence[Message]) -> int:
     """About how many tokens the messages take: four bytes of UTF-8 each, and four for a message's frame."""
-    return sum(len(str(message["content"]).encode(errors="surrogatepass")) // 4 + 4 for message in messages)
+    return sum(_bytes(str(message["content"])) // 4 + 4 for message in messages)
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))

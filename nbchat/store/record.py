@@ -102,6 +102,16 @@ class Record:
         self._changes.pop(change, None)
         self._writer.put(partial(self._delete_change, change))
 
+    def said(self, turns: Sequence[Turn]) -> list[tuple[str, str] | None]:
+        """Prompt and reply of each of these turns; None where they cannot be read so simply."""
+        return self._reader.read(lambda db: statements.said(db, turns)) or [None] * len(turns)
+
+    def note_asked(self, turns: Sequence[Turn]) -> None:
+        """Give these turns the digests of their prompts, as far as the file has them."""
+        found = self._reader.read(lambda db: statements.asked(db, self._id)) or {}
+        for turn in turns:
+            turn._asked = turn._asked or found.get((turn.id, rows.moment(turn.started)), "")
+
     def load(self, turns: Sequence[Turn]) -> None:
         """Read the texts of these turns; they are empty if that is not possible."""
         unread = [turn for turn in turns if not rows.is_complete(turn)]
@@ -173,9 +183,8 @@ class Record:
         found = db.execute("SELECT version, system FROM conversations WHERE id = ?", [self._id]).fetchone()
         if found is None:
             return None
-        with rows.no_collection():
-            turns = rows.turns_of(statements.all_rows(db, self._id), self._id, self)
-            changes = rows.changes_of(db.execute(_CHANGES, [self._id]))
+        turns = rows.turns_of(statements.all_rows(db, self._id), self._id, self)
+        changes = rows.changes_of(db.execute(_CHANGES, [self._id]))
         self._seen, self._system = ((db.home, found[0]),), found[1]
         self._home = self._home or db.home
         return turns, changes

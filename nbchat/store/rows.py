@@ -6,10 +6,8 @@ stands is in one table, and read at once; all else is in another, and read when 
 
 from __future__ import annotations
 
-import gc
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,9 +31,10 @@ LIGHT = (
     "session",
     "after",
     "digest",
-    "asked",
     "cut",
 )
+MORE = ("size", "asked")
+"""What else is in that table: the size of the texts, and the digest of the prompt."""
 DETAILS = ("model", "provider", "seconds", "prompt_tokens", "completion_tokens", "is_source", "rest")
 TEXTS = ("prompt", "text", "reasoning")
 _NO_DETAILS = ("", "", 0.0, None, None, 0, "")
@@ -106,7 +105,7 @@ def texts_in(turn: Turn) -> Texts | None:
 
 
 def row_of(turn: Turn, texts: Texts | None) -> Row:
-    """The values of LIGHT, and if the turn has its texts, also the size of these, and the values of DETAILS."""
+    """The values of LIGHT, and if the turn has its texts, also those of MORE and DETAILS."""
     is_read = texts is not None
     light: Row = (
         turn.id,
@@ -115,16 +114,17 @@ def row_of(turn: Turn, texts: Texts | None) -> Row:
         turn.standing,
         turn.status,
         *_cell(turn.cell),
-        clean(turn.session),
+        clean(turn.session) or None,
         turn.after,
         turn.digest if is_read else turn._digest,
-        turn.asked if is_read else turn._asked,
         int(turn.cut),
     )
     if turn.never_ended and (before := stored(turn)):  # how it ended is only supposed: its kernel may know better
         supposed = ("status", "digest", "cut")
         light = tuple(old if name in supposed else new for name, old, new in zip(LIGHT, before[1], light, strict=False))
-    return (*light, sum(len(text.encode()) for text in texts), *_details(turn)) if texts is not None else light
+    if texts is None:
+        return light
+    return (*light, sum(len(text.encode()) for text in texts), turn.asked, *_details(turn))
 
 
 def _cell(cell: Cell | None) -> tuple[str | None, int | None]:
@@ -149,21 +149,26 @@ def turns_of(rows: Iterable[Row], conversation: int, loader: Loader) -> list[Tur
     return [_turn(row, conversation, loader) for row in rows]
 
 
+_new, _new_tuple = object.__new__, tuple.__new__
+"""What making tens of thousands of objects is fastest with."""
+
+
 def _turn(row: Row, conversation: int, loader: Loader) -> Turn:
-    turn = _UnreadTurn.__new__(_UnreadTurn)
-    (turn.id, started, turn.place, turn.standing, turn.status, cell, ordinal, turn.session,
-     turn.after, turn._digest, turn._asked, cut) = row  # fmt: skip
+    turn = _new(_UnreadTurn)
+    (turn.id, started, turn.place, turn.standing, turn.status, cell, ordinal, session,
+     turn.after, turn._digest, cut) = row  # fmt: skip
     turn.started = datetime.fromisoformat(started)
-    turn.cell = None if cell is None else Cell(cell, ordinal)
-    turn.cut = bool(cut)
+    turn.cell = None if cell is None else _new_tuple(Cell, (cell, ordinal))
+    turn.session = session or ""
+    turn.cut = cut == 1
     turn._texts = loader
     turn._stored = (conversation, row)
     return turn
 
 
 def complete(turn: Turn, found: Row | None) -> None:
-    """Give a turn the values of DETAILS and TEXTS, of which the size was read as well; empty ones for None."""
-    size, *details, prompt, text, reasoning = found or (0, *_NO_DETAILS, "", "", "")
+    """Give a turn the values of MORE, DETAILS and TEXTS; empty ones for None."""
+    size, asked, *details, prompt, text, reasoning = found or (0, "", *_NO_DETAILS, "", "", "")
     held = vars(turn)
     if "model" in held:  # it was read before, and has changed
         held.update(_attributes(*details))
@@ -174,8 +179,9 @@ def complete(turn: Turn, found: Row | None) -> None:
         held["_blank"] = True  # that they are empty must not be written
         return
     held.pop("_blank", None)
+    held["_asked"] = asked
     if before := stored(turn):
-        held["_stored"] = before[0], (*before[1][: len(LIGHT)], size, *details)
+        held["_stored"] = before[0], (*before[1][: len(LIGHT)], size, asked, *details)
 
 
 def _attributes(
@@ -195,18 +201,6 @@ def _attributes(
         "usage": Usage(prompt_tokens, completion_tokens) if known else None,
         "is_source": bool(is_source),
     }
-
-
-@contextmanager
-def no_collection() -> Iterator[None]:
-    """Tens of thousands of new objects, none of them garbage, would set the garbage collector off many times."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def moves_of(change: Change) -> str:
