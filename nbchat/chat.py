@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from math import inf
 from typing import Any, NamedTuple
 
 from nbchat.asking import Asker, Call, end_with_job, explained, going_on
@@ -27,6 +28,8 @@ from nbchat.providers.services import SERVICES
 from nbchat.reply import Reply
 from nbchat.saved.written import prompt_in
 
+_CEILING = 1_000_000
+"""Tokens that are sent at most unless more are wanted: hardly a model takes as many, and none for nothing."""
 _TRIES = 6
 """How often a conversation that is too long for its model is sent with ever fewer turns."""
 
@@ -52,7 +55,7 @@ class Chat:
         api_key: Key for that server; better kept in the service's environment variable.
         proxy: URL of a proxy for this conversation's requests.
         timeout: Seconds of silence after which a reply is given up.
-        max_context: Send only the newest turns that fit in about this many tokens.
+        max_context: Send only the newest turns that fit in about this many tokens; a million if it is not said.
         **options: Whatever else the provider takes, such as `temperature` or `max_tokens`.
     """
 
@@ -82,7 +85,7 @@ class Chat:
         self._last = self._first
         self._calls: weakref.WeakKeyDictionary[Turn, Call] = weakref.WeakKeyDictionary()
         self._replies: weakref.WeakValueDictionary[tuple[str, datetime], Reply] = weakref.WeakValueDictionary()
-        self._limits: dict[tuple[str, str], int] = {}
+        self._limits: dict[tuple[str, str], float] = {}
         """How many tokens a provider's model takes, as far as its refusals told."""
         self._oldest_sent = ""
         self._words: list[str] = []
@@ -345,7 +348,7 @@ class Chat:
     def _system(self, own: str | None = None) -> str:
         return clean(next((text for text in (own, self._system_prompt) if text is not None), settings().system))
 
-    def _window(self, call: Call, prompt: str, turn: Turn | None, *, forget: bool = False, most: int = 0) -> Window:
+    def _window(self, call: Call, prompt: str, turn: Turn | None, *, forget: bool = False, most: float = 0) -> Window:
         """What to send for a prompt whose turn is this one, if it has a place yet."""
         remembers = call.remembers and not forget
         return context(
@@ -364,11 +367,10 @@ class Chat:
         first = window.first or (turn.id if window.left_out else "")
         return self.history.after(turn, first=first, system=call.system if call.own_system is None else None)
 
-    def _most(self, call: Call) -> int:
+    def _most(self, call: Call) -> float:
         """How many tokens may be sent: as many as the user said, and the model takes, as far as it is known."""
         said = settings().max_context if self.max_context is None else self.max_context
-        known = self._limits.get((call.choice.name, call.choice.model), 0)
-        return min(said, known) if said and known else said or known
+        return min(said or _CEILING, self._limits.get((call.choice.name, call.choice.model), inf))
 
     def _stop_turn(self, turn: Turn | None) -> None:
         if turn is not None and (reply := self._replies.get(turn.key)):

@@ -434,7 +434,7 @@ def test_the_newest_whole_turns_that_fit_are_sent() -> None:
     assert asked == [f"question {n}" for n in range(left_out, 10)] + ["now"]
     assert 0 < left_out < 10
     assert first == turns[left_out].id
-    assert context(turns, "now", most_tokens=0).left_out == 0
+    assert context(turns, "now").left_out == 0
     assert context(turns, "now", most_tokens=100_000).left_out == 0
 
 

@@ -37,7 +37,7 @@ def context(
     prompt: str,
     *,
     system: str = "",
-    most_tokens: int = 0,
+    most_tokens: float = inf,
     first: str = "",
     mark_cut: bool = True,
     sendable: int | None = None,
@@ -48,16 +48,15 @@ def context(
         earlier: The turns before, oldest first; those that failed, have no text or are hidden are not sent.
         prompt: What is asked.
         system: The system prompt, sent first if there is one.
-        most_tokens: Leave out the oldest turns beyond about this many tokens; 0 for no limit.
+        most_tokens: Leave out the oldest turns beyond about this many tokens.
         first: The turn that came first the last time: it does again as long as there is room.
         mark_cut: Whether a cut reply is marked as such.
         sendable: How many of the earlier turns could be sent, if that is known; else all of them are looked at.
     """
     head: list[Message] = [{"role": "system", "content": system}] if system else []
     last: Message = {"role": "user", "content": prompt}
-    room = most_tokens - _tokens([*head, last]) if most_tokens else inf
     with no_collection():
-        kept = _newest(earlier, room, first, mark_cut)
+        kept = _newest(earlier, most_tokens - _tokens([*head, last]), first, mark_cut)
     left_out = (sum(turn.sent_later for turn in earlier) if sendable is None else sendable) - len(kept)
     messages = [*head, *(message for _, messages in reversed(kept) for message in messages), last]
     return Window(messages, left_out, kept[-1][0].id if left_out and kept else "")
@@ -80,7 +79,7 @@ def _newest(earlier: Sequence[Turn], room: float, first: str, mark_cut: bool) ->
     sizes: list[int] = []
     used = 0
     for turn, messages in _backwards(earlier, mark_cut):
-        used += _tokens(messages) if room < inf else 0
+        used += _tokens(messages)
         if used > room:
             return newest[: _cut_off(newest, sizes, room, first)]
         newest.append((turn, messages))

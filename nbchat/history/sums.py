@@ -48,7 +48,7 @@ class Sum:
 
     def add(self, turns: Sequence[Turn]) -> None:
         """Go on with these turns."""
-        digests = [turn.digest for turn in turns if turn.sent_later]
+        digests = [turn._digest for turn in turns if turn.sent_later]
         self.end += len(turns)
         self.sent += len(digests)
         self._hash.update("".join(digests).encode())

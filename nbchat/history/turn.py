@@ -184,7 +184,9 @@ class Turn:
     @property
     def sent_later(self) -> bool:
         """Whether later prompts are sent with it: it has text, did not fail (a cut reply counts), is not hidden."""
-        return self.standing == "current" and (self.status == "done" or self.cut) and bool(self.digest)
+        if self.standing != "current" or not (self.status == "done" or self.cut):
+            return False
+        return bool(self._digest or self.digest)  # of tens of thousands most have it, and a property is slow
 
     @property
     def digest(self) -> str:

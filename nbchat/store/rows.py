@@ -149,7 +149,7 @@ def turns_of(rows: Iterable[Row], conversation: int, loader: Loader) -> list[Tur
     return [_turn(row, conversation, loader) for row in rows]
 
 
-_new, _new_tuple = object.__new__, tuple.__new__
+_new, _new_tuple, _moment = object.__new__, tuple.__new__, datetime.fromisoformat
 """What making tens of thousands of objects is fastest with."""
 
 
@@ -157,7 +157,7 @@ def _turn(row: Row, conversation: int, loader: Loader) -> Turn:
     turn = _new(_UnreadTurn)
     (turn.id, started, turn.place, turn.standing, turn.status, cell, ordinal, session,
      turn.after, turn._digest, cut) = row  # fmt: skip
-    turn.started = datetime.fromisoformat(started)
+    turn.started = _moment(started)
     turn.cell = None if cell is None else _new_tuple(Cell, (cell, ordinal))
     turn.session = session or ""
     turn.cut = cut == 1
@@ -210,7 +210,10 @@ def moves_of(change: Change) -> str:
 
 def changes_of(rows: Iterable[tuple[int, str, str]]) -> list[Change]:
     """Changes from their number, kind and moves."""
-    return [Change(kind, [_move(*move) for move in json.loads(moves)], number) for number, kind, moves in rows]
+    found = list(rows)
+    moves = json.loads(f"[{','.join(moves for _, _, moves in found)}]")  # one by one takes three times as long
+    made = zip(found, moves, strict=True)
+    return [Change(kind, [_move(*move) for move in moved], number) for (number, kind, _), moved in made]
 
 
 def _move(id: str, started: str, before: Any, after: Any) -> Move:
