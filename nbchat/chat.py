@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from nbchat.asking import Asker, Call, end_with_job, explained, going_on
 from nbchat.config import settings
 from nbchat.errors import ContextLengthError, UsageProblem
-from nbchat.history import Cell, Change, History, Record, Turn, Window, context, size_that_fits
+from nbchat.history import After, Cell, Change, History, Record, Turn, Window, context, messages_of, size_that_fits
 from nbchat.loop import shared
 from nbchat.messages import Messages, Notice, clean
 from nbchat.notebook import SendCounter, execution_number, source
@@ -28,8 +28,8 @@ from nbchat.providers.services import SERVICES
 from nbchat.reply import Reply
 from nbchat.saved.written import prompt_in
 
-_CEILING = 1_000_000
-"""Tokens that are sent at most unless more are wanted: hardly a model takes as many, and none for nothing."""
+_CEILING = 2_000_000
+"""Tokens that are sent at most unless more are wanted: what the models with the most room take, Gemini 1.5 Pro's."""
 _TRIES = 6
 """How often a conversation that is too long for its model is sent with ever fewer turns."""
 
@@ -55,7 +55,7 @@ class Chat:
         api_key: Key for that server; better kept in the service's environment variable.
         proxy: URL of a proxy for this conversation's requests.
         timeout: Seconds of silence after which a reply is given up.
-        max_context: Send only the newest turns that fit in about this many tokens; a million if it is not said.
+        max_context: Send only the newest turns that fit in about this many tokens; two million if it is not said.
         **options: Whatever else the provider takes, such as `temperature` or `max_tokens`.
     """
 
@@ -103,7 +103,7 @@ class Chat:
     @property
     def system(self) -> str | None:
         """The system prompt of this conversation; None: the settings'."""
-        return self._system_prompt
+        return self._record.system if self._record else self._system_prompt
 
     @system.setter
     def system(self, text: str | None) -> None:
@@ -126,8 +126,7 @@ class Chat:
         system = self._system()
         first: Messages = [{"role": "system", "content": system}] if system else []
         sent = [turn for turn in self.history if turn.sent_later]
-        mark = settings().mark_cut
-        return [*first, *(message for turn in sent for message in turn.messages(mark_cut=mark))]
+        return [*first, *messages_of(sent, mark_cut=settings().mark_cut)]
 
     def send(
         self,
@@ -277,13 +276,10 @@ class Chat:
 
     def keep_in(self, record: Record | None) -> None:
         """Take in what a record has of this conversation, and keep it there from now on; None: in memory."""
+        self._system_prompt = self.system
         self._record = record
         self.history.open(record)
-        if record is None:
-            return
-        if self._system_prompt is None:
-            self._system_prompt = record.system
-        else:
+        if record and self._system_prompt is not None:
             record.set_system(self._system_prompt)
 
     def go_on_as(self, other: Chat) -> None:
@@ -346,7 +342,7 @@ class Chat:
         return {name: value for name, value in (defaults | given).items() if value is not None}
 
     def _system(self, own: str | None = None) -> str:
-        return clean(next((text for text in (own, self._system_prompt) if text is not None), settings().system))
+        return clean(next((text for text in (own, self.system) if text is not None), settings().system))
 
     def _window(self, call: Call, prompt: str, turn: Turn | None, *, forget: bool = False, most: float = 0) -> Window:
         """What to send for a prompt whose turn is this one, if it has a place yet."""
@@ -362,10 +358,11 @@ class Chat:
         )
 
     def _after(self, turn: Turn, call: Call, window: Window) -> str | None:
-        if not call.remembers:
+        """What the turn is sent after; a provider without history gets no turns, but the system prompt."""
+        if not call.history:
             return None
-        first = window.first or (turn.id if window.left_out else "")
-        return self.history.after(turn, first=first, system=call.system if call.own_system is None else None)
+        first = window.first or (turn.id if window.left_out or not call.remembers else "")
+        return str(After.of(window.sent, call.system if call.own_system is None else None, first))
 
     def _most(self, call: Call) -> float:
         """How many tokens may be sent: as many as the user said, and the model takes, as far as it is known."""
@@ -398,7 +395,7 @@ class Chat:
     def _finish(self, reply: Reply, stale: int) -> None:
         """The reply has ended, and nobody knows yet: keep it, and say what became of the turns after it."""
         self.history.ended(reply.turn)
-        if (more := len(self.history.stale(reply.turn)) - stale) > 0:
+        if reply.turn in self.history and (more := len(self.history.stale(reply.turn)) - stale) > 0:
             are = "turns are" if more > 1 else "turn is"
             reply.notices.append(Notice(f"{more} later {are} now stale (%chat retry --stale)", lasting=True))
         self.history.keep(reply.turn)

@@ -222,7 +222,7 @@ def test_more_than_any_model_takes_is_sent_only_if_it_is_wanted() -> None:
         chat.send(f"{name} {'long' * 400_000}").result(10)
     reply = chat.send("And then?")
     reply.result(10)
-    assert (reply.left_out, len(echo.calls[-1][1])) == (2, 3)
+    assert (reply.left_out, len(echo.calls[-1][1])) == (1, 5)
     chat.max_context = 5_000_000
     reply = chat.retry()
     reply.result(10)
@@ -248,6 +248,18 @@ def test_a_prompt_for_which_no_room_is_left_was_sent_alone() -> None:
     assert chat.history[1].left_out == 1
     chat.drop(chat.history[0])
     assert chat.history.stale() == []
+
+
+def test_a_turn_that_is_taken_out_while_it_streams_makes_nothing_stale() -> None:
+    gate = Gate()
+    chat = Chat(provider=Echo())
+    chat.send("a").result(5)
+    chat.system = "Be kind."
+    reply = chat.send("b", provider=gate)
+    assert gate.waiting.wait(5)
+    chat.drop(reply.turn)
+    assert reply.wait(5)
+    assert not [notice.text for notice in reply.notices if "stale" in notice.text]
 
 
 def test_another_system_prompt_makes_those_turns_stale_that_were_sent_with_the_old_one() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from math import inf
 from typing import Any
 
 import pytest
 
 from nbchat.history import Cell, History, Turn, context, size_that_fits
+from nbchat.history.sums import digest_of_turns
 from nbchat.messages import Message
 
 
@@ -61,9 +63,11 @@ class Texts:
         self.loaded: list[list[Turn]] = []
         self.told: list[list[Turn]] = []
         self.lost: set[str] = set()
+        self.meanwhile: Callable[[], None] = lambda: None
 
     def said(self, turns: Any) -> list[tuple[str, str] | None]:
         self.told.append(list(turns))
+        self.meanwhile()
         return [None if each.id in self.lost else (f"prompt of {each.id}", f"text of {each.id}") for each in turns]
 
     def load(self, turns: Any) -> None:
@@ -104,6 +108,41 @@ def test_what_is_sent_is_read_in_batches_and_not_kept() -> None:
     window = context(turns, "now", most_tokens=100, sendable=1_000)
     assert 0 < window.left_out < 1_000
     assert sum(map(len, texts.told)) <= 50
+
+
+@pytest.mark.parametrize("most_tokens", [1_000_000, inf])
+def test_another_thread_that_reads_a_turn_meanwhile_shifts_nothing(most_tokens: float) -> None:
+    texts = Texts()
+    turns = [unread(texts, str(number), number) for number in range(50)]
+    texts.meanwhile = lambda: texts.load([turns[2], turns[30]])
+    contents = [message["content"] for message in context(turns, "now", most_tokens=most_tokens).messages]
+    assert contents[:-1:2] == [f"prompt of {number}" for number in range(50)]
+
+
+@pytest.mark.parametrize(("standing", "now"), [("current", "hidden"), ("hidden", "current")])
+def test_what_is_hidden_or_not_meanwhile_was_not_left_out_for_want_of_room(standing: Any, now: Any) -> None:
+    texts = Texts()
+    turns = [unread(texts, str(number), number) for number in range(50)]
+    turns[3].standing = standing
+    sendable = sum(each.sent_later for each in turns)
+
+    def meanwhile() -> None:
+        turns[3].standing = now
+
+    texts.meanwhile = meanwhile
+    window = context(turns, "now", sendable=sendable)
+    assert (window.left_out, window.first) == (0, "")
+    kept = [each for each in turns if f"prompt of {each.id}" in {each["content"] for each in window.messages}]
+    assert window.sent == digest_of_turns(kept)
+
+
+def test_turns_whose_texts_are_lost_are_left_out_and_said() -> None:
+    texts = Texts()
+    turns = [unread(texts, str(number), number) for number in range(5)]
+    texts.lost = {"1"}
+    vars(turns[1])["_blank"] = True
+    window = context(turns, "now", sendable=5)
+    assert (window.left_out, len(window.messages)) == (1, 9)
 
 
 def test_what_cannot_be_read_so_simply_is_loaded() -> None:
@@ -409,7 +448,7 @@ def test_of_a_long_history_the_last_turns_are_shown() -> None:
     ],
 )
 def test_done_turns_and_cut_ones_with_text_are_sent_later(earlier: Turn, is_sent: bool) -> None:
-    messages, left_out, _ = context([earlier], "now")
+    messages, left_out, *_ = context([earlier], "now")
     assert [message["content"] for message in messages[:-1] if message["role"] == "user"] == ["q"] * is_sent
     assert messages[-1] == {"role": "user", "content": "now"}
     assert left_out == 0
@@ -422,14 +461,14 @@ def test_a_cut_reply_is_marked_as_cut_unless_that_is_turned_off() -> None:
 
 
 def test_the_system_prompt_stands_first_and_is_always_sent() -> None:
-    messages, left_out, _ = context([turn("q", "r")], "now", system="Be brief.", most_tokens=1)
+    messages, left_out, *_ = context([turn("q", "r")], "now", system="Be brief.", most_tokens=1)
     assert [message["role"] for message in messages] == ["system", "user"]
     assert left_out == 1
 
 
 def test_the_newest_whole_turns_that_fit_are_sent() -> None:
     turns = [turn(f"question {n}", "x" * 400) for n in range(10)]
-    messages, left_out, first = context(turns, "now", most_tokens=330)
+    messages, left_out, first, _ = context(turns, "now", most_tokens=330)
     asked = [message["content"] for message in messages if message["role"] == "user"]
     assert asked == [f"question {n}" for n in range(left_out, 10)] + ["now"]
     assert 0 < left_out < 10

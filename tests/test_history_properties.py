@@ -656,7 +656,6 @@ class Conversing(RuleBasedStateMachine):
         self.at[self.number] = self.last = name
         self.opened[self.number].add(name)
 
-    @precondition(lambda self: len(self.seats) == 1)
     @rule(system=st.sampled_from(["", "Be brief.", "Be long."]))
     def instruct(self, system: str) -> None:
         self.chat.system = self.model.system = system

@@ -8,6 +8,7 @@ from math import inf
 from typing import NamedTuple
 
 from nbchat.history.garbage import no_collection
+from nbchat.history.sums import digest_of_turns
 from nbchat.history.turn import Turn
 from nbchat.messages import Message
 
@@ -30,6 +31,8 @@ class Window(NamedTuple):
     """How many older turns did not fit."""
     first: str
     """Id of the oldest turn that is sent, empty if none is or all are."""
+    sent: str
+    """Digest of the turns that are sent."""
 
 
 def context(
@@ -56,10 +59,21 @@ def context(
     head: list[Message] = [{"role": "system", "content": system}] if system else []
     last: Message = {"role": "user", "content": prompt}
     with no_collection():
-        kept = _newest(earlier, most_tokens - _tokens([*head, last]), first, mark_cut)
-    left_out = (sum(turn.sent_later for turn in earlier) if sendable is None else sendable) - len(kept)
-    messages = [*head, *(message for _, messages in reversed(kept) for message in messages), last]
-    return Window(messages, left_out, kept[-1][0].id if left_out and kept else "")
+        kept, are_all = _newest(earlier, most_tokens - _tokens([*head, last]), first, mark_cut)
+    kept.reverse()
+    left_out = 0
+    if not are_all:
+        known = sum(turn.sent_later for turn in earlier) if sendable is None else sendable
+        left_out = max(known - len(kept), 1)  # somebody may have hidden some meanwhile
+    messages = [*head, *(message for _, messages in kept for message in messages), last]
+    sent = digest_of_turns([turn for turn, _ in kept])
+    return Window(messages, left_out, kept[0][0].id if left_out and kept else "", sent)
+
+
+def messages_of(turns: Sequence[Turn], *, mark_cut: bool = True) -> list[Message]:
+    """The messages that these turns are sent as; texts that are not in memory are read at once, and not kept."""
+    with no_collection():
+        return [message for _, messages in _with_messages(turns, mark_cut) for message in messages]
 
 
 def size_that_fits(messages: Sequence[Message], refusal: str) -> int:
@@ -73,18 +87,21 @@ def size_that_fits(messages: Sequence[Message], refusal: str) -> int:
     return int(_tokens(messages) * (share * 0.9 if 0.02 < share < 1 else 0.6))
 
 
-def _newest(earlier: Sequence[Turn], room: float, first: str, mark_cut: bool) -> list[Said]:
-    """The newest whole turns that fit in about `room` tokens, with their messages; newest first."""
+def _newest(earlier: Sequence[Turn], room: float, first: str, mark_cut: bool) -> tuple[list[Said], bool]:
+    """The newest whole turns that fit in about `room` tokens, with their messages; newest first. Whether it is all."""
     newest: list[Said] = []
     sizes: list[int] = []
-    used = 0
+    used, are_all = 0, True
     for turn, messages in _backwards(earlier, mark_cut):
         used += _tokens(messages)
         if used > room:
-            return newest[: _cut_off(newest, sizes, room, first)]
+            return newest[: _cut_off(newest, sizes, room, first)], False
+        if not messages:
+            are_all = False
+            continue
         newest.append((turn, messages))
         sizes.append(used)
-    return newest
+    return newest, are_all
 
 
 def _cut_off(newest: list[Said], sizes: list[int], room: float, first: str) -> int:
@@ -105,10 +122,14 @@ def _backwards(earlier: Sequence[Turn], mark_cut: bool) -> Iterator[Said]:
 def _with_messages(turns: Sequence[Turn], mark_cut: bool) -> Iterator[Said]:
     """The messages of these turns; the texts of those that have not been read are read at once, and not kept."""
     unread = [turn for turn in turns if not turn.is_read]
-    said = iter(unread[0].said_with(unread) if unread else ())
+    said = dict(zip(unread, unread[0].said_with(unread), strict=True)) if unread else {}
+    if hidden := [turn for turn in unread if said[turn] is None]:
+        hidden[0].read_with(hidden)
     for turn in turns:
-        texts = None if turn.is_read else next(said)
-        yield turn, turn.as_messages(*texts, mark_cut=mark_cut) if texts else turn.messages(mark_cut=mark_cut)
+        if texts := said.get(turn):
+            yield turn, turn.as_messages(*texts, mark_cut=mark_cut)
+        else:
+            yield turn, [] if turn.is_lost else turn.messages(mark_cut=mark_cut)
 
 
 def _tokens(messages: Sequence[Message]) -> int:

@@ -19,6 +19,11 @@ class After(NamedTuple):
     first: str = ""
     """Id of the oldest turn that was sent, if there was no room for all; the turn's own if there was for none."""
 
+    @classmethod
+    def of(cls, turns: str, system: str | None, first: str) -> After:
+        """The same from the system prompt itself."""
+        return cls(turns, digest_of_system(system), first)
+
     def __str__(self) -> str:
         return ":".join(self).rstrip(":")
 
@@ -31,6 +36,13 @@ class After(NamedTuple):
 def digest_of_system(text: str | None) -> str:
     """What stands for a system prompt, be it an empty one; empty for None."""
     return "" if text is None else digest_of(text)[:8]
+
+
+def digest_of_turns(turns: Sequence[Turn]) -> str:
+    """The digest of these turns, which all are sent later."""
+    found = Sum(0)
+    found.take(turns)
+    return found.digest
 
 
 class Sum:
@@ -48,7 +60,10 @@ class Sum:
 
     def add(self, turns: Sequence[Turn]) -> None:
         """Go on with these turns."""
-        digests = [turn._digest for turn in turns if turn.sent_later]
+        self.take([turn for turn in turns if turn.sent_later])
         self.end += len(turns)
-        self.sent += len(digests)
-        self._hash.update("".join(digests).encode())
+
+    def take(self, sent: Sequence[Turn]) -> None:
+        """Count turns that are sent later."""
+        self.sent += len(sent)
+        self._hash.update("".join([turn.digest for turn in sent]).encode())

@@ -113,6 +113,10 @@ class Turn:
         for name, value in known.items():
             vars(self).setdefault(name, value)
 
+    def read_with(self, others: Sequence[Turn]) -> None:
+        """Read the texts of this turn and others of its conversation at once."""
+        vars(self)["_texts"].load(others)
+
     def said_with(self, others: Sequence[Turn]) -> list[tuple[str, str] | None]:
         """Prompt and reply of this turn and others of its conversation, read at once, and kept nowhere."""
         found: list[tuple[str, str] | None] = vars(self)["_texts"].said(others)
@@ -146,6 +150,11 @@ class Turn:
     def is_read(self) -> bool:
         """Whether its texts are in memory."""
         return "prompt" in vars(self)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether its texts were asked for, and could not be read."""
+        return "_blank" in vars(self)
 
     def __repr__(self) -> str:
         who = self.model or self.provider

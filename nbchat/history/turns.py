@@ -261,7 +261,7 @@ class History(Sequence[Turn]):
             system: The conversation's system prompt; None if it is sent with one of its own, or that is not known.
         """
         with self._lock:
-            return str(After(self._sum(first, self._end(turn)).digest, digest_of_system(system), first))
+            return str(After.of(self._sum(first, self._end(turn)).digest, system, first))
 
     def stale(self, after: Turn | None = None) -> list[Turn]:
         """The stale turns, of those behind `after` if that is given."""

@@ -38,6 +38,8 @@ class Record:
         self.name = name
         self._id = id
         self._system: str | None = None
+        self._has_new_system = False
+        """Another one than the file's is to be written."""
         self._home: Home | None = None
         """The file that has all of it."""
         self._seen: tuple[tuple[Home, int], ...] = ()
@@ -56,6 +58,7 @@ class Record:
     def set_system(self, text: str | None) -> None:
         """Keep another."""
         self._system = None if text is None else clean(text)
+        self._has_new_system = True
         self._writer.put(self._write_system)
 
     def renamed(self, place: Place, old: str, new: str) -> None:
@@ -185,7 +188,8 @@ class Record:
             return None
         turns = rows.turns_of(statements.all_rows(db, self._id), self._id, self)
         changes = rows.changes_of(db.execute(_CHANGES, [self._id]))
-        self._seen, self._system = ((db.home, found[0]),), found[1]
+        self._seen = ((db.home, found[0]),)
+        self._system = self._system if self._has_new_system else found[1]
         self._home = self._home or db.home
         return turns, changes
 
@@ -195,6 +199,7 @@ class Record:
     def _write_system(self, writing: Writing) -> None:
         self.enter(writing)
         self._touch(writing)
+        writing.set(self, "_has_new_system", False)
         writing.execute("UPDATE conversations SET system = ? WHERE id = ?", [self._system, self._id])
 
     def _write_change(self, change: Change, writing: Writing) -> None:

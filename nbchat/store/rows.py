@@ -99,7 +99,7 @@ def texts_in(turn: Turn) -> Texts | None:
     """Prompt, text and reasoning as far as they have come; None for a turn that was not read whole."""
     held = vars(turn)  # an attribute would be read from the file
     prompt, chunks, thoughts = (held.get(name) for name in ("prompt", "chunks", "thoughts"))
-    if prompt is None or chunks is None or thoughts is None or "_blank" in held:
+    if prompt is None or chunks is None or thoughts is None or turn.is_lost:
         return None
     return clean(prompt), clean("".join(chunks)), clean("".join(thoughts))
 
@@ -114,7 +114,7 @@ def row_of(turn: Turn, texts: Texts | None) -> Row:
         turn.standing,
         turn.status,
         *_cell(turn.cell),
-        clean(turn.session) or None,
+        clean(turn.session),
         turn.after,
         turn.digest if is_read else turn._digest,
         int(turn.cut),
@@ -155,11 +155,10 @@ _new, _new_tuple, _moment = object.__new__, tuple.__new__, datetime.fromisoforma
 
 def _turn(row: Row, conversation: int, loader: Loader) -> Turn:
     turn = _new(_UnreadTurn)
-    (turn.id, started, turn.place, turn.standing, turn.status, cell, ordinal, session,
+    (turn.id, started, turn.place, turn.standing, turn.status, cell, ordinal, turn.session,
      turn.after, turn._digest, cut) = row  # fmt: skip
     turn.started = _moment(started)
     turn.cell = None if cell is None else _new_tuple(Cell, (cell, ordinal))
-    turn.session = session or ""
     turn.cut = cut == 1
     turn._texts = loader
     turn._stored = (conversation, row)

@@ -46,7 +46,7 @@ _FIRST = (
         status TEXT NOT NULL,
         cell TEXT,
         ordinal INTEGER,
-        session TEXT,
+        session TEXT NOT NULL,
         after TEXT,
         digest TEXT NOT NULL,
         asked TEXT NOT NULL,

@@ -26,7 +26,7 @@ _READ_MANY = f"""SELECT id, started, {_MORE}, {_DETAILS} FROM turns JOIN details
     WHERE conversation = ? AND place BETWEEN ? AND ?"""
 _ASKED = "SELECT id, started, asked FROM turns WHERE conversation = ?"
 _SAID = """SELECT id, started, prompt, text FROM turns JOIN details ON turn = number
-    WHERE conversation = ? AND place BETWEEN ? AND ?"""
+    WHERE conversation = ? AND place BETWEEN ? AND ? AND standing = 'current'"""
 _INSERT = f"INSERT INTO turns (conversation, {_LIGHT}, {_MORE}) SELECT ?, {', '.join('?' * len(LIGHT))}"
 _CONFLICT = "ON CONFLICT (conversation, id, started) DO UPDATE SET " + ", ".join(
     f"{name} = excluded.{name}" for name in (*LIGHT[2:], *MORE)
@@ -90,7 +90,7 @@ def write(writing: Writing, conversation: int, turn: Turn) -> None:
     key = (conversation, *row[:2])
     if before is None or _source(turn) != key or not _update(writing, key, row, texts, before[1]):
         _insert(writing, key, row, texts, turn)
-    writing.set(turn, "_stored", (conversation, row))
+    writing.stored.append((turn, (conversation, row)))
 
 
 def write_anew(writing: Writing, conversation: int, turn: Turn) -> None:
@@ -99,7 +99,7 @@ def write_anew(writing: Writing, conversation: int, turn: Turn) -> None:
     if texts is not None:
         row = rows.row_of(turn, texts)
         _insert(writing, (conversation, *row[:2]), row, texts, turn)
-        writing.set(turn, "_stored", (conversation, row))
+        writing.stored.append((turn, (conversation, row)))
 
 
 def _update(writing: Writing, key: Row, row: Row, texts: Texts | None, before: Row) -> bool:
