@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from nbchat.history import Cell, History, Turn, context, size_that_fits
+from nbchat.history import Cell, History, Turn, context, messages_of, size_that_fits
 from nbchat.history.sums import digest_of_turns
 from nbchat.messages import Message
 
@@ -95,34 +95,36 @@ def test_a_turn_is_read_when_its_texts_are_asked_for() -> None:
         stored.no_such_thing  # type: ignore[attr-defined]  # noqa: B018
 
 
-def test_what_is_sent_is_read_in_batches_and_not_kept() -> None:
+def test_what_is_sent_is_read_in_batches_of_which_the_newest_are_kept() -> None:
     texts = Texts()
     turns = [unread(texts, str(number), number) for number in range(1_000)]
     turns[500].cut = True
     contents = [message["content"] for message in context(turns, "now").messages]
     assert contents[1000:1003] == ["prompt of 500", "text of 500\n\n[The reply was cut off here.]", "prompt of 501"]
     assert len(contents) == 2_001
-    assert len(texts.told) < 10
-    assert not any(each.is_read for each in turns)
+    assert len(texts.loaded + texts.told) < 10
+    assert [each.is_read for each in turns] == [False] * 760 + [True] * 240, "more were kept"
+    texts.loaded.clear()
     texts.told.clear()
+    turns = [unread(texts, str(number), number) for number in range(1_000)]
     window = context(turns, "now", most_tokens=100, sendable=1_000)
     assert 0 < window.left_out < 1_000
-    assert sum(map(len, texts.told)) <= 50
+    assert sum(map(len, texts.loaded + texts.told)) <= 50
 
 
 @pytest.mark.parametrize("most_tokens", [1_000_000, inf])
 def test_another_thread_that_reads_a_turn_meanwhile_shifts_nothing(most_tokens: float) -> None:
     texts = Texts()
-    turns = [unread(texts, str(number), number) for number in range(50)]
+    turns = [unread(texts, str(number), number) for number in range(1_000)]
     texts.meanwhile = lambda: texts.load([turns[2], turns[30]])
     contents = [message["content"] for message in context(turns, "now", most_tokens=most_tokens).messages]
-    assert contents[:-1:2] == [f"prompt of {number}" for number in range(50)]
+    assert contents[:-1:2] == [f"prompt of {number}" for number in range(1_000)]
 
 
 @pytest.mark.parametrize(("standing", "now"), [("current", "hidden"), ("hidden", "current")])
 def test_what_is_hidden_or_not_meanwhile_was_not_left_out_for_want_of_room(standing: Any, now: Any) -> None:
     texts = Texts()
-    turns = [unread(texts, str(number), number) for number in range(50)]
+    turns = [unread(texts, str(number), number) for number in range(500)]
     turns[3].standing = standing
     sendable = sum(each.sent_later for each in turns)
 
@@ -149,7 +151,7 @@ def test_what_cannot_be_read_so_simply_is_loaded() -> None:
     texts = Texts()
     turns = [unread(texts, str(number), number) for number in range(5)]
     texts.lost = {"2"}
-    contents = [message["content"] for message in context(turns, "now").messages]
+    contents = [message["content"] for message in messages_of(turns)]
     assert contents[:6:2] == ["prompt of 0", "prompt of 1", "prompt of 2"]
     assert texts.loaded == [[turns[2]]]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import inf
 from typing import NamedTuple
 
@@ -14,7 +14,9 @@ from nbchat.messages import Message
 
 _NUMBER = re.compile(r"\d[\d,]{2,}")
 _FIRST_BATCH, _BATCH = 16, 4_000
-"""How many turns are read at a time, from the newest on, where not all are sent: ever more."""
+"""How many turns are read at a time, from the newest on: ever more."""
+_KEPT = 128
+"""Batches of up to so many stay in memory; of a longer conversation the older texts are read for each prompt."""
 _ROOM_TO_GROW = 0.75
 """Share of the limit that is filled anew when the oldest turns are left out: then the same turn comes first for a
 while, and what the provider has cached of the messages before holds."""
@@ -115,21 +117,28 @@ def _backwards(earlier: Sequence[Turn], mark_cut: bool) -> Iterator[Said]:
     end, size = len(earlier), _FIRST_BATCH
     while end > 0:
         batch = [turn for turn in earlier[max(0, end - size) : end] if turn.sent_later]
+        if size <= _KEPT:
+            _read(turn for turn in batch if not turn.is_read)
         yield from _with_messages(batch[::-1], mark_cut)
         end, size = end - size, min(2 * size, _BATCH)
 
 
 def _with_messages(turns: Sequence[Turn], mark_cut: bool) -> Iterator[Said]:
-    """The messages of these turns; the texts of those that have not been read are read at once, and not kept."""
+    """The messages of these turns; the texts of those that have not been read are read at once."""
     unread = [turn for turn in turns if not turn.is_read]
     said = dict(zip(unread, unread[0].said_with(unread), strict=True)) if unread else {}
-    if hidden := [turn for turn in unread if said[turn] is None]:
-        hidden[0].read_with(hidden)
+    _read(turn for turn in unread if said[turn] is None)
     for turn in turns:
         if texts := said.get(turn):
             yield turn, turn.as_messages(*texts, mark_cut=mark_cut)
         else:
             yield turn, [] if turn.is_lost else turn.messages(mark_cut=mark_cut)
+
+
+def _read(turns: Iterable[Turn]) -> None:
+    """Read the texts of these turns at once, and keep them."""
+    if unread := list(turns):
+        unread[0].read_with(unread)
 
 
 def _tokens(messages: Sequence[Message]) -> int:
