@@ -100,8 +100,8 @@ class Stored:
         history.open(store.conversation(number, "main"))
         talked = [self._turn(number) for number in range(turns)]
         for turn in talked[:LOGGED]:
-            turn.after = history.state(None)[0]
             history.add(turn)
+            turn.after = history.after(turn)
         history.merge(talked[LOGGED:])
         if not store.flush(600):
             sys.exit(f"The store could not be written. {store.news()}")

@@ -11,12 +11,13 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from math import inf
 from typing import Any, NamedTuple
 
 from nbchat.asking import Asker, Call, end_with_job, explained, going_on
 from nbchat.config import settings
 from nbchat.errors import ContextLengthError, UsageProblem
-from nbchat.history import Cell, Change, History, Record, Turn, Window, context, size_that_fits
+from nbchat.history import After, Cell, Change, History, Record, Turn, Window, context, messages_of, size_that_fits
 from nbchat.loop import shared
 from nbchat.messages import Messages, Notice, clean
 from nbchat.notebook import SendCounter, execution_number, source
@@ -27,6 +28,8 @@ from nbchat.providers.services import SERVICES
 from nbchat.reply import Reply
 from nbchat.saved.written import prompt_in
 
+_CEILING = 2_000_000
+"""Tokens that are sent at most unless more are wanted: what the models with the most room take, Gemini 1.5 Pro's."""
 _TRIES = 6
 """How often a conversation that is too long for its model is sent with ever fewer turns."""
 
@@ -52,7 +55,7 @@ class Chat:
         api_key: Key for that server; better kept in the service's environment variable.
         proxy: URL of a proxy for this conversation's requests.
         timeout: Seconds of silence after which a reply is given up.
-        max_context: Send only the newest turns that fit in about this many tokens.
+        max_context: Send only the newest turns that fit in about this many tokens; two million if it is not said.
         **options: Whatever else the provider takes, such as `temperature` or `max_tokens`.
     """
 
@@ -74,7 +77,7 @@ class Chat:
         self._system_prompt = system
         self.max_context = max_context
         self.options = options | ({} if timeout is None else {"timeout": timeout})
-        self.history = History()
+        self.history = History(self._system)
         self._proxy = proxy  # apart from what is shown, as it may hold a password
         self._first: registry.Choice | None = None
         if model or provider or base_url or api_key:
@@ -82,7 +85,7 @@ class Chat:
         self._last = self._first
         self._calls: weakref.WeakKeyDictionary[Turn, Call] = weakref.WeakKeyDictionary()
         self._replies: weakref.WeakValueDictionary[tuple[str, datetime], Reply] = weakref.WeakValueDictionary()
-        self._limits: dict[tuple[str, str], int] = {}
+        self._limits: dict[tuple[str, str], float] = {}
         """How many tokens a provider's model takes, as far as its refusals told."""
         self._oldest_sent = ""
         self._words: list[str] = []
@@ -100,13 +103,14 @@ class Chat:
     @property
     def system(self) -> str | None:
         """The system prompt of this conversation; None: the settings'."""
-        return self._system_prompt
+        return self._record.system if self._record else self._system_prompt
 
     @system.setter
     def system(self, text: str | None) -> None:
         self._system_prompt = text
         if self._record:
             self._record.set_system(text)
+        self.history.note_system()
 
     @property
     def model(self) -> str:
@@ -123,8 +127,7 @@ class Chat:
         system = self._system()
         first: Messages = [{"role": "system", "content": system}] if system else []
         sent = [turn for turn in self.history if turn.sent_later]
-        mark = settings().mark_cut
-        return [*first, *(message for turn in sent for message in turn.messages(mark_cut=mark))]
+        return [*first, *messages_of(sent, mark_cut=settings().mark_cut)]
 
     def send(
         self,
@@ -274,13 +277,10 @@ class Chat:
 
     def keep_in(self, record: Record | None) -> None:
         """Take in what a record has of this conversation, and keep it there from now on; None: in memory."""
+        self._system_prompt = self.system
         self._record = record
         self.history.open(record)
-        if record is None:
-            return
-        if self._system_prompt is None:
-            self._system_prompt = record.system
-        else:
+        if record and self._system_prompt is not None:
             record.set_system(self._system_prompt)
 
     def go_on_as(self, other: Chat) -> None:
@@ -343,9 +343,9 @@ class Chat:
         return {name: value for name, value in (defaults | given).items() if value is not None}
 
     def _system(self, own: str | None = None) -> str:
-        return clean(next((text for text in (own, self._system_prompt) if text is not None), settings().system))
+        return clean(next((text for text in (own, self.system) if text is not None), settings().system))
 
-    def _window(self, call: Call, prompt: str, turn: Turn | None, *, forget: bool = False, most: int = 0) -> Window:
+    def _window(self, call: Call, prompt: str, turn: Turn | None, *, forget: bool = False, most: float = 0) -> Window:
         """What to send for a prompt whose turn is this one, if it has a place yet."""
         remembers = call.remembers and not forget
         return context(
@@ -355,14 +355,20 @@ class Chat:
             most_tokens=most or self._most(call),
             first=self._oldest_sent,
             mark_cut=settings().mark_cut,
-            sendable=self.history.state(turn)[1] if remembers else 0,
+            sendable=self.history.sendable(turn) if remembers else 0,
         )
 
-    def _most(self, call: Call) -> int:
+    def _after(self, turn: Turn, call: Call, window: Window) -> str | None:
+        """What the turn is sent after; a provider without history gets no turns, but the system prompt."""
+        if not call.history:
+            return None
+        first = window.first or (turn.id if window.left_out or not call.remembers else "")
+        return str(After.of(window.sent, call.system if call.own_system is None else None, first))
+
+    def _most(self, call: Call) -> float:
         """How many tokens may be sent: as many as the user said, and the model takes, as far as it is known."""
         said = settings().max_context if self.max_context is None else self.max_context
-        known = self._limits.get((call.choice.name, call.choice.model), 0)
-        return min(said, known) if said and known else said or known
+        return min(said or _CEILING, self._limits.get((call.choice.name, call.choice.model), inf))
 
     def _stop_turn(self, turn: Turn | None) -> None:
         if turn is not None and (reply := self._replies.get(turn.key)):
@@ -390,7 +396,7 @@ class Chat:
     def _finish(self, reply: Reply, stale: int) -> None:
         """The reply has ended, and nobody knows yet: keep it, and say what became of the turns after it."""
         self.history.ended(reply.turn)
-        if (more := len(self.history.stale(reply.turn)) - stale) > 0:
+        if reply.turn in self.history and (more := len(self.history.stale(reply.turn)) - stale) > 0:
             are = "turns are" if more > 1 else "turn is"
             reply.notices.append(Notice(f"{more} later {are} now stale (%chat retry --stale)", lasting=True))
         self.history.keep(reply.turn)
@@ -422,7 +428,7 @@ class Chat:
         for tries in range(_TRIES):
             window = self._window(call, turn.prompt, turn, most=most)
             turn.left_out = window.left_out
-            turn.after = self.history.state(turn)[0] if call.remembers else None
+            turn.after = self._after(turn, call, window)
             turn.status = "streaming"
             try:
                 await self._asker.ask(reply, call, going_on(window.messages, call.begun))

@@ -36,12 +36,16 @@ class Conversations:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
+        self._store: Store | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing has been asked, and nothing is known of the notebook."""
         self._name = MAIN
         self._chats: dict[str, Chat] = {}
         self._cells = notebook.SendCounter()
         self.file: Path | None = None
         """Where conversations are kept, once that was asked for."""
-        self._store: Store | None = None
         self._notebook = 0
         """The notebook's number in the store; 0 as long as it is not known."""
         self._document: Path | None = None
@@ -254,8 +258,8 @@ class Conversations:
     def restart(self) -> None:
         """Begin anew, as a kernel does that has just started."""
         self._leave_store()
-        notebook.cells.__init__()  # type: ignore[misc]  # all of their state is made there
-        self.__init__()  # type: ignore[misc]  # likewise
+        notebook.cells.forget()
+        self._begin()
 
     def _find(self) -> None:
         """Find out which notebook this is, and open its conversations, if that has not been done."""

@@ -147,6 +147,10 @@ class Cells:
     """Hears of cells that run, and remembers it for whoever asks first."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Nobody listens, and nothing was heard."""
         self._listener: CellListener | None = None
         self._deleted: set[str] = set()
         self._ended: set[str] = set()

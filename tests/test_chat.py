@@ -215,6 +215,63 @@ def test_what_does_not_fit_the_context_is_left_out_and_said() -> None:
     assert len(echo.calls[-1][1]) == 2 * (3 - reply.left_out) + 1
 
 
+def test_more_than_any_model_takes_is_sent_only_if_it_is_wanted() -> None:
+    echo = Echo()
+    chat = Chat(provider=echo)
+    for name in "abc":
+        chat.send(f"{name} {'long' * 400_000}").result(10)
+    reply = chat.send("And then?")
+    reply.result(10)
+    assert (reply.left_out, len(echo.calls[-1][1])) == (1, 5)
+    chat.max_context = 5_000_000
+    reply = chat.retry()
+    reply.result(10)
+    assert (reply.left_out, len(echo.calls[-1][1])) == (0, 7)
+
+
+def test_turns_that_were_left_out_do_not_make_those_stale_that_were_sent_without_them() -> None:
+    chat = Chat(provider=Echo(), max_context=60)
+    for name in "abcde":
+        chat.send(f"{name} {'word ' * 8}").result(5)
+    assert chat.history[-1].left_out == 4 - 1
+    chat.history.hide([chat.history[0]])
+    assert chat.history[1] in chat.history.stale()
+    assert chat.history[-1] not in chat.history.stale()
+    chat.history.hide([chat.history[-2]])
+    assert chat.history[-1] in chat.history.stale()
+
+
+def test_a_prompt_for_which_no_room_is_left_was_sent_alone() -> None:
+    chat = Chat(provider=Echo(), max_context=1)
+    chat.send("a").result(5)
+    chat.send("b").result(5)
+    assert chat.history[1].left_out == 1
+    chat.drop(chat.history[0])
+    assert chat.history.stale() == []
+
+
+def test_a_turn_that_is_taken_out_while_it_streams_makes_nothing_stale() -> None:
+    gate = Gate()
+    chat = Chat(provider=Echo())
+    chat.send("a").result(5)
+    chat.system = "Be kind."
+    reply = chat.send("b", provider=gate)
+    assert gate.waiting.wait(5)
+    chat.drop(reply.turn)
+    assert reply.wait(5)
+    assert not [notice.text for notice in reply.notices if "stale" in notice.text]
+
+
+def test_another_system_prompt_makes_those_turns_stale_that_were_sent_with_the_old_one() -> None:
+    chat = Chat(provider=Echo(), system="Be brief.")
+    chat.send("a").result(5)
+    chat.send("b", system="Be long.").result(5)
+    chat.system = "Be kind."
+    assert chat.history.stale() == chat.history[:1]
+    chat.retry(turn=chat.history[0]).result(5)
+    assert chat.history.stale() == []
+
+
 def test_no_history_neither_sends_nor_keeps() -> None:
     echo = Echo()
     chat = Chat(provider=echo)

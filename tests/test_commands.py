@@ -249,10 +249,11 @@ def test_edit_needs_somebody_who_can_make_a_cell(chat: Chat) -> None:
 
 def test_the_system_prompt_of_a_conversation(chat: Chat) -> None:
     assert "has no system prompt" in said(chat, "system")
-    assert "There was none" in said(chat, "system Be brief.")
+    assert said(chat, "system Be brief.").endswith("Stale now: 2 turns (`%chat retry --stale`).")
     assert chat.messages[0] == {"role": "system", "content": "Be brief."}
     assert said(chat, "system") == "Be brief."
-    assert "Before: 'Be brief.'" in said(chat, "system --clear")
+    assert "There was none" not in said(chat, "system Be kind.")
+    assert said(chat, "system --clear").endswith("Before: 'Be kind.'.")
     assert chat.system is None
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from math import inf
 from typing import Any
 
 import pytest
 
-from nbchat.history import Cell, History, Turn, context, size_that_fits
+from nbchat.history import Cell, History, Turn, context, messages_of, size_that_fits
+from nbchat.history.sums import digest_of_turns
 from nbchat.messages import Message
 
 
@@ -30,13 +33,17 @@ def history(*turns: Turn) -> History:
 def add(made: History, new: Turn) -> Turn:
     """Add a turn as a conversation does, with what it was sent after."""
     made.add(new)
-    new.after = made.state(new)[0]
+    new.after = made.after(new, system="")
     made.ended(new)
     return new
 
 
 def prompts(made: History) -> list[str]:
-    return [each.prompt for each in made]
+    return prompts_of(made)
+
+
+def prompts_of(turns: Iterable[Turn]) -> list[str]:
+    return [each.prompt for each in turns]
 
 
 def test_text_is_joined_from_the_chunks_that_came_so_far() -> None:
@@ -54,6 +61,14 @@ class Texts:
 
     def __init__(self) -> None:
         self.loaded: list[list[Turn]] = []
+        self.told: list[list[Turn]] = []
+        self.lost: set[str] = set()
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def said(self, turns: Any) -> list[tuple[str, str] | None]:
+        self.told.append(list(turns))
+        self.meanwhile()
+        return [None if each.id in self.lost else (f"prompt of {each.id}", f"text of {each.id}") for each in turns]
 
     def load(self, turns: Any) -> None:
         self.loaded.append(list(turns))
@@ -80,16 +95,65 @@ def test_a_turn_is_read_when_its_texts_are_asked_for() -> None:
         stored.no_such_thing  # type: ignore[attr-defined]  # noqa: B018
 
 
-def test_what_is_sent_is_read_in_batches() -> None:
+def test_what_is_sent_is_read_in_batches_of_which_the_newest_are_kept() -> None:
     texts = Texts()
     turns = [unread(texts, str(number), number) for number in range(1_000)]
-    assert len(context(turns, "now").messages) == 2_001
-    assert len(texts.loaded) == 1
+    turns[500].cut = True
+    contents = [message["content"] for message in context(turns, "now").messages]
+    assert contents[1000:1003] == ["prompt of 500", "text of 500\n\n[The reply was cut off here.]", "prompt of 501"]
+    assert len(contents) == 2_001
+    assert len(texts.loaded + texts.told) < 10
+    assert [each.is_read for each in turns] == [False] * 760 + [True] * 240, "more were kept"
     texts.loaded.clear()
+    texts.told.clear()
     turns = [unread(texts, str(number), number) for number in range(1_000)]
     window = context(turns, "now", most_tokens=100, sendable=1_000)
     assert 0 < window.left_out < 1_000
-    assert sum(map(len, texts.loaded)) <= 200
+    assert sum(map(len, texts.loaded + texts.told)) <= 50
+
+
+@pytest.mark.parametrize("most_tokens", [1_000_000, inf])
+def test_another_thread_that_reads_a_turn_meanwhile_shifts_nothing(most_tokens: float) -> None:
+    texts = Texts()
+    turns = [unread(texts, str(number), number) for number in range(1_000)]
+    texts.meanwhile = lambda: texts.load([turns[2], turns[30]])
+    contents = [message["content"] for message in context(turns, "now", most_tokens=most_tokens).messages]
+    assert contents[:-1:2] == [f"prompt of {number}" for number in range(1_000)]
+
+
+@pytest.mark.parametrize(("standing", "now"), [("current", "hidden"), ("hidden", "current")])
+def test_what_is_hidden_or_not_meanwhile_was_not_left_out_for_want_of_room(standing: Any, now: Any) -> None:
+    texts = Texts()
+    turns = [unread(texts, str(number), number) for number in range(500)]
+    turns[3].standing = standing
+    sendable = sum(each.sent_later for each in turns)
+
+    def meanwhile() -> None:
+        turns[3].standing = now
+
+    texts.meanwhile = meanwhile
+    window = context(turns, "now", sendable=sendable)
+    assert (window.left_out, window.first) == (0, "")
+    kept = [each for each in turns if f"prompt of {each.id}" in {each["content"] for each in window.messages}]
+    assert window.sent == digest_of_turns(kept)
+
+
+def test_turns_whose_texts_are_lost_are_left_out_and_said() -> None:
+    texts = Texts()
+    turns = [unread(texts, str(number), number) for number in range(5)]
+    texts.lost = {"1"}
+    vars(turns[1])["_blank"] = True
+    window = context(turns, "now", sendable=5)
+    assert (window.left_out, len(window.messages)) == (1, 9)
+
+
+def test_what_cannot_be_read_so_simply_is_loaded() -> None:
+    texts = Texts()
+    turns = [unread(texts, str(number), number) for number in range(5)]
+    texts.lost = {"2"}
+    contents = [message["content"] for message in messages_of(turns)]
+    assert contents[:6:2] == ["prompt of 0", "prompt of 1", "prompt of 2"]
+    assert texts.loaded == [[turns[2]]]
 
 
 def test_turns_without_a_cell_are_appended() -> None:
@@ -223,6 +287,38 @@ def test_a_turn_is_stale_when_what_it_was_sent_after_has_changed() -> None:
     assert [each.prompt for each in made.stale()] == ["c"]
 
 
+def test_a_turn_is_stale_when_the_system_prompt_has_changed() -> None:
+    system = "Be brief."
+    made = History(lambda: system)
+    for each in (sent("a"), sent("b"), sent("c"), sent("d")):
+        made.add(each)
+        made.ended(each)
+    made[0].after = None
+    made[1].after = made.after(made[1])
+    made[2].after = made.after(made[2], system="Be brief.")
+    made[3].after = made.after(made[3], system="")
+    assert prompts_of(made.stale()) == ["d"]
+    system = ""
+    assert prompts_of(made.stale()) == ["c"], "the first was sent alone, the second with a system prompt of its own"
+
+
+def test_what_was_left_out_makes_nothing_stale() -> None:
+    made = history(*(sent(each, cell=Cell(each, 0)) for each in "abcd"))
+    c, d = made[2:]
+    d.after = made.after(d, first=c.id, system="")
+    c.after = made.after(c, first=c.id, system="")
+    made.hide([made[0]])
+    assert prompts_of(made.stale()) == ["b"]
+    add(made, sent("c", "other", Cell("c", 0)))
+    assert prompts_of(made.stale()) == ["b", "d"]
+    made.undo()
+    made.drop([made[2]])
+    assert prompts_of(made.stale()) == ["b", "d"], "the oldest that was sent is no more"
+    made.undo()
+    made.undo()
+    assert made.stale() == []
+
+
 def test_a_reply_that_comes_out_the_same_makes_nothing_stale() -> None:
     made = history(sent("a", cell=Cell("x", 0)), sent("b"))
     add(made, sent("a", cell=Cell("x", 0)))
@@ -354,7 +450,7 @@ def test_of_a_long_history_the_last_turns_are_shown() -> None:
     ],
 )
 def test_done_turns_and_cut_ones_with_text_are_sent_later(earlier: Turn, is_sent: bool) -> None:
-    messages, left_out, _ = context([earlier], "now")
+    messages, left_out, *_ = context([earlier], "now")
     assert [message["content"] for message in messages[:-1] if message["role"] == "user"] == ["q"] * is_sent
     assert messages[-1] == {"role": "user", "content": "now"}
     assert left_out == 0
@@ -367,19 +463,19 @@ def test_a_cut_reply_is_marked_as_cut_unless_that_is_turned_off() -> None:
 
 
 def test_the_system_prompt_stands_first_and_is_always_sent() -> None:
-    messages, left_out, _ = context([turn("q", "r")], "now", system="Be brief.", most_tokens=1)
+    messages, left_out, *_ = context([turn("q", "r")], "now", system="Be brief.", most_tokens=1)
     assert [message["role"] for message in messages] == ["system", "user"]
     assert left_out == 1
 
 
 def test_the_newest_whole_turns_that_fit_are_sent() -> None:
     turns = [turn(f"question {n}", "x" * 400) for n in range(10)]
-    messages, left_out, first = context(turns, "now", most_tokens=330)
+    messages, left_out, first, _ = context(turns, "now", most_tokens=330)
     asked = [message["content"] for message in messages if message["role"] == "user"]
     assert asked == [f"question {n}" for n in range(left_out, 10)] + ["now"]
     assert 0 < left_out < 10
     assert first == turns[left_out].id
-    assert context(turns, "now", most_tokens=0).left_out == 0
+    assert context(turns, "now").left_out == 0
     assert context(turns, "now", most_tokens=100_000).left_out == 0
 
 

@@ -164,7 +164,8 @@ class Version:
     cut: bool = False
     cell: Cell | None = None
     life: str = ""
-    after: list[Said] | None = None
+    after: tuple[str, list[Said]] | None = None
+    """The system prompt that it was sent with, and what of the conversation."""
     key: tuple[str, Any] = ("", None)
     """Id and time of the real one."""
 
@@ -186,6 +187,7 @@ class Model:
 
     standing: Standings = field(default_factory=dict)
     changes: list[tuple[str, Standings, Standings]] = field(default_factory=list)
+    system: str = ""
 
     def view(self) -> list[Version]:
         shown = [version for version, standing in self.standing.items() if standing in ON_VIEW]
@@ -205,17 +207,15 @@ class Model:
         return [version.said for version in self.sent(before)]
 
     def messages(self, before: Version | None = None) -> list[Message]:
-        pairs = (
-            [
-                Message(role="user", content=prompt),
-                Message(role="assistant", content=text + CUT_MARK * cut),
-            ]
-            for prompt, text, cut in self.said(before)
-        )
-        return [message for pair in pairs for message in pair]
+        messages = [Message(role="system", content=self.system)] if self.system else []
+        for prompt, text, cut in self.said(before):
+            messages.append(Message(role="user", content=prompt))
+            messages.append(Message(role="assistant", content=text + CUT_MARK * cut))
+        return messages
 
     def is_stale(self, version: Version) -> bool:
-        return version.after is not None and version in self.sent() and self.said(version) != version.after
+        now = self.system, self.said(version)
+        return version.after is not None and version in self.sent() and now != version.after
 
     def of_cell(self, cell: Cell | None, prompt: str, life: str) -> Version | None:
         if cell is None:
@@ -399,7 +399,7 @@ class Conversing(RuleBasedStateMachine):
         messages = [*self.model.messages(version), Message(role="user", content=version.prompt)]
         if version.text:
             messages.append(Message(role="assistant", content=version.text))
-        version.after = self.model.said(version)
+        version.after = self.model.system, self.model.said(version)
         self.asked.append(messages)
         gate = self.answer(version, outcome)
         reply = start()
@@ -474,7 +474,9 @@ class Conversing(RuleBasedStateMachine):
     @rule(number=which, cell=st.sampled_from(["", *CELLS]), prompt=st.sampled_from(PROMPTS))
     def edit(self, number: int, cell: str, prompt: str) -> None:
         self.seat.runs(cell)
-        self.send(Cell(cell, 0) if cell else None, Send(prompt, "new"), instead_of=self.chosen(number))
+        old, place = self.chosen(number), Cell(cell, 0) if cell else None
+        if self.place_for(place, prompt, old) is not old or not self.nobody_is_asked(self.turn(old)):
+            self.send(place, Send(prompt, "new"), instead_of=old)
         self.wait()
 
     def again(self, old: Version, outcome: str, start: Callable[[], Reply], begun: str = "") -> None:
@@ -654,6 +656,10 @@ class Conversing(RuleBasedStateMachine):
         self.at[self.number] = self.last = name
         self.opened[self.number].add(name)
 
+    @rule(system=st.sampled_from(["", "Be brief.", "Be long."]))
+    def instruct(self, system: str) -> None:
+        self.chat.system = self.model.system = system
+
     @rule(name=st.sampled_from(["main", "x", "y"]))
     def switch(self, name: str) -> None:
         self.models.setdefault(name, Model())
@@ -667,7 +673,7 @@ class Conversing(RuleBasedStateMachine):
                 self.seat.conversations.fork(name)
             return
         kept = {copy(version): at for version, at in self.model.standing.items() if at != "gone"}
-        self.models[name] = Model(kept)
+        self.models[name] = Model(kept, system=self.model.system)
         self.seat.conversations.fork(name)
         self.go_to(name)
 
@@ -736,10 +742,11 @@ def check(chat: Chat, model: Model) -> None:
     assert [turn in stale for turn in history] == [model.is_stale(version) for version in view]
     for turn, version in zip(history, view, strict=True):
         assert [each.key for each in history.versions(turn)] == [each.key for each in model.versions(version)]
-        assert history.state(turn)[1] == len(model.sent(version))
+        assert history.sendable(turn) == len(model.sent(version))
     anew = History()
     anew.merge([copy(turn) for turn in history])
-    assert [history.state(turn) for turn in (*history, None)] == [anew.state(turn) for turn in (*anew, None)]
+    assert [history.after(turn) for turn in history] == [anew.after(turn) for turn in anew]
+    assert history.sendable(None) == anew.sendable(None)
 
 
 def seen(turn: Turn) -> tuple[Any, ...]:

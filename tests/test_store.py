@@ -25,6 +25,7 @@ from nbchat.messages import Notice, Usage
 from nbchat.store import database, schema
 from nbchat.store.record import Record
 from nbchat.store.store import Store
+from nbchat.store.writer import Writing
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="modes, forks and signals of POSIX")
 
@@ -119,6 +120,7 @@ def test_all_of_a_turn_comes_back(store: Store, open_store: Callable[[], Store])
     assert store.flush()
     (found,) = conversation(open_store()).read()[0]
     assert not found.is_read
+    found.note_asked_with([found])
     assert (found.digest, found.asked) == (kept.digest, kept.asked)
     assert not found.is_read
     different = {each.name for each in fields(Turn) if getattr(found, each.name) != getattr(kept, each.name)}
@@ -244,6 +246,27 @@ def test_a_copy_in_another_conversation_has_the_texts_that_were_never_read(store
     assert (found.prompt, found.text, found.seconds) == ("q", "a", 3.0)
     assert store.notebooks()[0].size == 4
     assert texts(conversation(store)) == [("q", "a")]
+
+
+def test_a_copy_is_read_where_it_came_from_until_it_is_on_disk(store: Store, file: Path) -> None:
+    conversation(store).write([turn("q", "a")])
+    copied = copy(conversation(store).read()[0][0])
+    fork = conversation(store, "fork")
+    assert store.flush()
+    db = database.Database(file).connect(1, create=False)
+    assert db is not None
+    with closing(db), schema.transaction(db):
+        fork.save(Writing(db), copied)
+        assert fork.said([copied]) == [("q", "a")]
+        assert copied.text == "a"
+
+
+def test_of_a_turn_that_is_sent_only_the_current_version_is_read(store: Store) -> None:
+    old, new = turn("q", "a", standing="earlier"), turn("q", "b")
+    conversation(store).write([old, new])
+    read = conversation(store).read()[0]
+    assert conversation(store).said(read) == [None, ("q", "b")]
+    assert [each.text for each in read] == ["a", "b"]
 
 
 def test_texts_of_many_turns_are_read_at_once(store: Store) -> None:

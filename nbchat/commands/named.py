@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from nbchat.chat import Chat
-from nbchat.commands.words import NoMatch, Result, count, nothing_more
+from nbchat.commands.words import NoMatch, Result, count, nothing_more, stale_now
 from nbchat.conversations import conversations
 from nbchat.errors import UsageProblem, did_you_mean, shorten
 from nbchat.history.table import when
@@ -89,9 +89,10 @@ def system(chat: Chat, words: list[str]) -> Result:
             return chat.system or "This conversation has no system prompt of its own: `%chat system TEXT` sets one."
         case ["--clear"]:
             chat.system = None
-            return f"This conversation has no system prompt of its own any more. {before}"
+            return f"This conversation has no system prompt of its own any more. {before}{stale_now(chat)}"
     chat.system = " ".join(words)
-    return f"System prompt set, for the prompts from here on. {before} `%chat system --clear` takes it away."
+    said = f"System prompt set, for the prompts from here on. {before} `%chat system --clear` takes it away."
+    return said + stale_now(chat)
 
 
 def _valid(name: str) -> str:

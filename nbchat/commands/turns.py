@@ -17,6 +17,7 @@ from nbchat.commands.words import (
     nothing_more,
     numbered,
     slip,
+    stale_now,
     turn_of,
     turns_of,
 )
@@ -91,7 +92,7 @@ def versions(chat: Chat, words: list[str]) -> Result:
     if all_of_it[wanted - 1] is turn:
         return f"Version {wanted} of turn {words[0]} is the one that counts already."
     chat.history.restore(all_of_it[wanted - 1])
-    return f"Turn {words[0]} is its version {wanted} again; {_UNDO}{_stale_now(chat)}"
+    return f"Turn {words[0]} is its version {wanted} again; {_UNDO}{stale_now(chat)}"
 
 
 def _version_line(number: int, version: Turn) -> str:
@@ -99,11 +100,6 @@ def _version_line(number: int, version: Turn) -> str:
     who = version.model or version.provider
     text = shorten(version.text or version.error, 45)
     return f"{mark}{number:>2}  {table.when(version.started)}  {who}  {version.status}  {text}"
-
-
-def _stale_now(chat: Chat) -> str:
-    stale = chat.history.stale()
-    return f" Stale now: {count(stale)} (`%chat retry --stale`)." if stale else ""
 
 
 def undo(chat: Chat, words: list[str]) -> Result:
@@ -198,21 +194,21 @@ def drop(chat: Chat, words: list[str]) -> Result:
     turns = turns_of(chat, words)
     said = numbered(chat, turns)
     chat.drop(*turns)
-    return f"{said}: dropped; {_UNDO}{_stale_now(chat)}"
+    return f"{said}: dropped; {_UNDO}{stale_now(chat)}"
 
 
 def hide(chat: Chat, words: list[str]) -> Result:
     """hide N…: keep turns on view, and send them no more"""
     turns = turns_of(chat, words)
     chat.history.hide(turns)
-    return f"{numbered(chat, turns)}: not sent any more; `%chat unhide {' '.join(words)}` undoes it.{_stale_now(chat)}"
+    return f"{numbered(chat, turns)}: not sent any more; `%chat unhide {' '.join(words)}` undoes it.{stale_now(chat)}"
 
 
 def unhide(chat: Chat, words: list[str]) -> Result:
     """unhide N…: send turns again that were hidden, or whose cell was deleted"""
     turns = turns_of(chat, words)
     chat.history.unhide(turns)
-    return f"{numbered(chat, turns)}: not hidden any more.{_stale_now(chat)}"
+    return f"{numbered(chat, turns)}: not hidden any more.{stale_now(chat)}"
 
 
 def reset(chat: Chat, words: list[str]) -> Result:

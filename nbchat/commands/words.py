@@ -95,3 +95,9 @@ def numbered(chat: Chat, turns: Sequence[Turn]) -> str:
 def count(turns: Sequence[Turn]) -> str:
     """How many turns these are."""
     return f"{len(turns):,} turn{'s' * (len(turns) != 1)}"
+
+
+def stale_now(chat: Chat) -> str:
+    """Which turns are stale, for the end of a subcommand's result."""
+    stale = chat.history.stale()
+    return f" Stale now: {count(stale)} (`%chat retry --stale`)." if stale else ""

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from math import inf
 from typing import NamedTuple
 
+from nbchat.history.garbage import no_collection
+from nbchat.history.sums import digest_of_turns
 from nbchat.history.turn import Turn
 from nbchat.messages import Message
 
 _NUMBER = re.compile(r"\d[\d,]{2,}")
-_FIRST_BATCH, _BATCH = 16, 200
-"""How many turns are read at a time, from the newest on, where not all are sent: ever more."""
+_FIRST_BATCH, _BATCH = 16, 4_000
+"""How many turns are read at a time, from the newest on: ever more."""
+_KEPT = 128
+"""Batches of up to so many stay in memory; of a longer conversation the older texts are read for each prompt."""
 _ROOM_TO_GROW = 0.75
 """Share of the limit that is filled anew when the oldest turns are left out: then the same turn comes first for a
 while, and what the provider has cached of the messages before holds."""
+
+Said = tuple[Turn, list[Message]]
+"""A turn, and the messages that it is sent as."""
 
 
 class Window(NamedTuple):
@@ -25,6 +33,8 @@ class Window(NamedTuple):
     """How many older turns did not fit."""
     first: str
     """Id of the oldest turn that is sent, empty if none is or all are."""
+    sent: str
+    """Digest of the turns that are sent."""
 
 
 def context(
@@ -32,7 +42,7 @@ def context(
     prompt: str,
     *,
     system: str = "",
-    most_tokens: int = 0,
+    most_tokens: float = inf,
     first: str = "",
     mark_cut: bool = True,
     sendable: int | None = None,
@@ -43,21 +53,29 @@ def context(
         earlier: The turns before, oldest first; those that failed, have no text or are hidden are not sent.
         prompt: What is asked.
         system: The system prompt, sent first if there is one.
-        most_tokens: Leave out the oldest turns beyond about this many tokens; 0 for no limit.
+        most_tokens: Leave out the oldest turns beyond about this many tokens.
         first: The turn that came first the last time: it does again as long as there is room.
         mark_cut: Whether a cut reply is marked as such.
         sendable: How many of the earlier turns could be sent, if that is known; else all of them are looked at.
     """
     head: list[Message] = [{"role": "system", "content": system}] if system else []
     last: Message = {"role": "user", "content": prompt}
-    if most_tokens:
-        kept = _newest(earlier, most_tokens - _tokens([*head, last]), first)
-        left_out = (sum(turn.sent_later for turn in earlier) if sendable is None else sendable) - len(kept)
-    else:
-        kept, left_out = [turn for turn in earlier if turn.sent_later], 0
-        _read(kept)
-    messages = [*head, *(message for turn in kept for message in turn.messages(mark_cut=mark_cut)), last]
-    return Window(messages, left_out, kept[0].id if left_out and kept else "")
+    with no_collection():
+        kept, are_all = _newest(earlier, most_tokens - _tokens([*head, last]), first, mark_cut)
+    kept.reverse()
+    left_out = 0
+    if not are_all:
+        known = sum(turn.sent_later for turn in earlier) if sendable is None else sendable
+        left_out = max(known - len(kept), 1)  # somebody may have hidden some meanwhile
+    messages = [*head, *(message for _, messages in kept for message in messages), last]
+    sent = digest_of_turns([turn for turn, _ in kept])
+    return Window(messages, left_out, kept[0][0].id if left_out and kept else "", sent)
+
+
+def messages_of(turns: Sequence[Turn], *, mark_cut: bool = True) -> list[Message]:
+    """The messages that these turns are sent as; texts that are not in memory are read at once, and not kept."""
+    with no_collection():
+        return [message for _, messages in _with_messages(turns, mark_cut) for message in messages]
 
 
 def size_that_fits(messages: Sequence[Message], refusal: str) -> int:
@@ -71,44 +89,62 @@ def size_that_fits(messages: Sequence[Message], refusal: str) -> int:
     return int(_tokens(messages) * (share * 0.9 if 0.02 < share < 1 else 0.6))
 
 
-def _newest(earlier: Sequence[Turn], room: int, first: str) -> list[Turn]:
-    """The newest whole turns that fit in about `room` tokens, oldest first."""
-    newest: list[Turn] = []
+def _newest(earlier: Sequence[Turn], room: float, first: str, mark_cut: bool) -> tuple[list[Said], bool]:
+    """The newest whole turns that fit in about `room` tokens, with their messages; newest first. Whether it is all."""
+    newest: list[Said] = []
     sizes: list[int] = []
-    used = 0
-    for turn in _backwards(earlier):
-        used += _tokens(turn.messages())
+    used, are_all = 0, True
+    for turn, messages in _backwards(earlier, mark_cut):
+        used += _tokens(messages)
         if used > room:
-            newest = newest[: _cut_off(newest, sizes, room, first)]
-            break
-        newest.append(turn)
+            return newest[: _cut_off(newest, sizes, room, first)], False
+        if not messages:
+            are_all = False
+            continue
+        newest.append((turn, messages))
         sizes.append(used)
-    return newest[::-1]
+    return newest, are_all
 
 
-def _cut_off(newest: list[Turn], sizes: list[int], room: int, first: str) -> int:
+def _cut_off(newest: list[Said], sizes: list[int], room: float, first: str) -> int:
     """How many to send where not all fit: down to where it began the last time, else so many that there is room."""
-    again = next((count for count, turn in enumerate(newest, 1) if turn.id == first), 0)
+    again = next((count for count, (turn, _) in enumerate(newest, 1) if turn.id == first), 0)
     return again or max(sum(size <= room * _ROOM_TO_GROW for size in sizes), min(1, len(sizes)))
 
 
-def _backwards(earlier: Sequence[Turn]) -> Iterator[Turn]:
-    """Those that are sent later, from the newest on."""
+def _backwards(earlier: Sequence[Turn], mark_cut: bool) -> Iterator[Said]:
+    """Those that are sent later, with their messages, from the newest on."""
     end, size = len(earlier), _FIRST_BATCH
     while end > 0:
         batch = [turn for turn in earlier[max(0, end - size) : end] if turn.sent_later]
-        _read(batch)
-        yield from reversed(batch)
+        if size <= _KEPT:
+            _read(turn for turn in batch if not turn.is_read)
+        yield from _with_messages(batch[::-1], mark_cut)
         end, size = end - size, min(2 * size, _BATCH)
 
 
-def _read(turns: Sequence[Turn]) -> None:
-    """Read the texts of those that have not been, at once."""
+def _with_messages(turns: Sequence[Turn], mark_cut: bool) -> Iterator[Said]:
+    """The messages of these turns; the texts of those that have not been read are read at once."""
     unread = [turn for turn in turns if not turn.is_read]
-    if unread:
+    said = dict(zip(unread, unread[0].said_with(unread), strict=True)) if unread else {}
+    _read(turn for turn in unread if said[turn] is None)
+    for turn in turns:
+        if texts := said.get(turn):
+            yield turn, turn.as_messages(*texts, mark_cut=mark_cut)
+        else:
+            yield turn, [] if turn.is_lost else turn.messages(mark_cut=mark_cut)
+
+
+def _read(turns: Iterable[Turn]) -> None:
+    """Read the texts of these turns at once, and keep them."""
+    if unread := list(turns):
         unread[0].read_with(unread)
 
 
 def _tokens(messages: Sequence[Message]) -> int:
     """About how many tokens the messages take: four bytes of UTF-8 each, and four for a message's frame."""
-    return sum(len(str(message["content"]).encode(errors="surrogatepass")) // 4 + 4 for message in messages)
+    return sum(_bytes(str(message["content"])) // 4 + 4 for message in messages)
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))

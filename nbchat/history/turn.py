@@ -18,6 +18,7 @@ Standing = Literal["current", "hidden", "deleted", "earlier", "gone"]
 """Where a version of a turn stands: it is sent with later prompts; it is on view but not sent, since the user hid
 it or its cell was deleted; another version has taken its place; it was taken back, and can be brought back."""
 
+LIVE = ("queued", "streaming")
 ON_VIEW = ("current", "hidden", "deleted")
 
 _CUT_MARK = "\n\n[The reply was cut off here.]"
@@ -32,6 +33,12 @@ class Cell(NamedTuple):
 
 class Texts(Protocol):
     """Whoever knows the texts of turns that were read without them."""
+
+    def said(self, turns: Sequence[Turn]) -> list[tuple[str, str] | None]:
+        """Prompt and reply of each of these turns, for this once; None where that is not to be had so."""
+
+    def note_asked(self, turns: Sequence[Turn]) -> None:
+        """Give these turns the digests of their prompts, where that is possible without reading them."""
 
     def load(self, turns: Sequence[Turn]) -> None:
         """Give these turns their prompts, chunks and thoughts."""
@@ -62,7 +69,7 @@ class Turn:
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     seconds: float = 0.0
     after: str | None = None
-    """Digest of the turns that it was sent after; None where it was sent without any, or that is not known."""
+    """What it was sent after, as the text of an `After`; None where it was sent without turns, or that is not known."""
     session: str = ""
     """In which life of the cells' ids it was sent; empty where they count for ever."""
     execution: int = 0
@@ -110,6 +117,11 @@ class Turn:
         """Read the texts of this turn and others of its conversation at once."""
         vars(self)["_texts"].load(others)
 
+    def said_with(self, others: Sequence[Turn]) -> list[tuple[str, str] | None]:
+        """Prompt and reply of this turn and others of its conversation, read at once, and kept nowhere."""
+        found: list[tuple[str, str] | None] = vars(self)["_texts"].said(others)
+        return found
+
     def end_as(self, other: Turn) -> None:
         """Take over how another copy of this version ended."""
         for name in ("status", "cut", "error", "usage", "seconds", "chunks"):
@@ -125,6 +137,10 @@ class Turn:
         self.never_ended = read.never_ended
         self._joined = self._joined if self.is_read else (0, "")
 
+    def note_asked_with(self, others: Sequence[Turn]) -> None:
+        """Get the digests of the prompts of this turn and others of its conversation at once."""
+        vars(self)["_texts"].note_asked(others)
+
     @property
     def was_read(self) -> bool:
         """Whether it comes from where turns are kept, and so perhaps from another process."""
@@ -134,6 +150,11 @@ class Turn:
     def is_read(self) -> bool:
         """Whether its texts are in memory."""
         return "prompt" in vars(self)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether its texts were asked for, and could not be read."""
+        return "_blank" in vars(self)
 
     def __repr__(self) -> str:
         who = self.model or self.provider
@@ -167,12 +188,14 @@ class Turn:
     @property
     def is_live(self) -> bool:
         """Whether its reply has not ended."""
-        return self.status in ("queued", "streaming")
+        return self.status in LIVE
 
     @property
     def sent_later(self) -> bool:
         """Whether later prompts are sent with it: it has text, did not fail (a cut reply counts), is not hidden."""
-        return self.standing == "current" and (self.status == "done" or self.cut) and bool(self.digest)
+        if self.standing != "current" or not (self.status == "done" or self.cut):
+            return False
+        return bool(self._digest or self.digest)  # of tens of thousands most have it, and a property is slow
 
     @property
     def digest(self) -> str:
@@ -183,15 +206,20 @@ class Turn:
 
     @property
     def asked(self) -> str:
-        """Digest of the prompt; known without reading the texts."""
+        """Digest of the prompt."""
         if not self._asked:
-            self._asked = digest_of(self.prompt)
+            prompt = self.prompt  # reading it may bring the digest along
+            self._asked = self._asked or digest_of(prompt)
         return self._asked
 
     def messages(self, *, mark_cut: bool = True) -> list[Message]:
         """The turn as a later prompt is sent with it; a reply that was cut says so."""
-        reply = self.text + (_CUT_MARK if self.cut and mark_cut else "")
-        return [{"role": "user", "content": self.prompt}, {"role": "assistant", "content": reply}]
+        return self.as_messages(self.prompt, self.text, mark_cut=mark_cut)
+
+    def as_messages(self, prompt: str, text: str, *, mark_cut: bool = True) -> list[Message]:
+        """What `messages` gives of a turn that has these texts."""
+        reply = text + _CUT_MARK if self.cut and mark_cut else text
+        return [{"role": "user", "content": prompt}, {"role": "assistant", "content": reply}]
 
 
 def new_id() -> str:

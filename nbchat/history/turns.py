@@ -16,8 +16,9 @@ from operator import attrgetter
 from typing import overload
 
 from nbchat.history.changes import Change, Move, Record
-from nbchat.history.sums import Sum
-from nbchat.history.turn import ON_VIEW, Cell, Standing, Turn, digest_of, new_id
+from nbchat.history.garbage import no_collection
+from nbchat.history.sums import After, Sum, digest_of_system
+from nbchat.history.turn import LIVE, ON_VIEW, Cell, Standing, Turn, digest_of, new_id
 from nbchat.history.watchers import Watchers
 
 _STEP = 1e-6
@@ -28,17 +29,23 @@ _key = attrgetter("place", "id")
 
 
 class History(Sequence[Turn]):
-    """The turns of one conversation that are on view, oldest first: a sequence."""
+    """The turns of one conversation that are on view, oldest first: a sequence.
 
-    def __init__(self) -> None:
+    Args:
+        system: Tells the conversation's system prompt.
+    """
+
+    def __init__(self, system: Callable[[], str] = str) -> None:
+        self._system = system
         self._session = ""
         self._missing: frozenset[str] = frozenset()
         self._turns: list[Turn] = []
         self._versions: dict[str, list[Turn]] = {}
         self._cells: dict[str, dict[int, Turn]] = {}
-        self._orphans: dict[str, Turn] | None = None
+        self._orphans: list[Turn] = []
+        self._adoptable: dict[str, Turn] | None = None
         self._changes: list[Change] = []
-        self._sum = Sum()
+        self._sums: dict[str, Sum] = {}
         self._record: Record | None = None
         self._watchers = Watchers()
         self._lock = threading.RLock()
@@ -173,10 +180,12 @@ class History(Sequence[Turn]):
         """The page says that these cells were deleted: their turns are sent no more until they run again."""
         with self._lock:
             turns = [turn for cell in cells for turn in self._cells.get(cell, {}).values()]
+            turns = [turn for turn in turns if turn.standing == "current"]
             for turn in turns:
-                if turn.standing == "current":
-                    self._stand(turn, "deleted")
-                    self._write([turn])
+                turn.standing = "deleted"
+            if turns:
+                self._index()
+                self._write(turns)
 
     def reset(self) -> int:
         """Forget all turns, and say how many; `undo` brings them back."""
@@ -253,32 +262,65 @@ class History(Sequence[Turn]):
         self._write(turns)
         self._watchers.tell()
 
-    def state(self, turn: Turn | None) -> tuple[str, int]:
-        """Digest of the turns before `turn` that are sent later (of all for None), and how many they are."""
+    def note_system(self) -> None:
+        """The conversation has another system prompt: other turns may be stale."""
+        self._watchers.tell()
+
+    def sendable(self, turn: Turn | None) -> int:
+        """How many of the turns before `turn` (of all for None) later prompts are sent with."""
         with self._lock:
-            number = self.number(turn) if turn else 0
-            upto = number - 1 if number else len(self._turns)
-            found = self._sum if self._sum.upto <= upto else Sum()
-            found.add(self._turns[found.upto : upto])
-            return found.digest, found.sent
+            return self._sum("", self._end(turn)).sent
+
+    def after(self, turn: Turn, *, first: str = "", system: str | None = None) -> str:
+        """What `turn` is sent after now, for its `after`.
+
+        Args:
+            turn: The turn.
+            first: Id of the oldest turn that is sent with it; empty if all are.
+            system: The conversation's system prompt; None if it is sent with one of its own, or that is not known.
+        """
+        with self._lock:
+            return str(After.of(self._sum(first, self._end(turn)).digest, system, first))
 
     def stale(self, after: Turn | None = None) -> list[Turn]:
         """The stale turns, of those behind `after` if that is given."""
         with self._lock:
             begin = self.number(after) if after else 0
-            before, found = Sum(), []
-            before.add(self._turns[:begin])
-            for turn in self._turns[begin:]:
-                if turn.after is not None and turn.sent_later and turn.after != before.digest:
-                    found.append(turn)
-                before.add([turn])
-            return found
+            sent = [(end, turn) for end, turn in enumerate(self._turns[begin:], begin) if turn.after is not None]
+            system = digest_of_system(self._system()) if sent else ""
+            return [turn for end, turn in sent if turn.sent_later and self._has_changed(turn, end, system)]
+
+    def _has_changed(self, turn: Turn, end: int, system: str) -> bool:
+        """Whether what stands before this turn, which is the one at `end`, is not what it was sent after."""
+        then = After.read(turn.after or "")
+        return then.system not in ("", system) or then.turns != self._sum(then.first, end).digest
+
+    def _sum(self, first: str, end: int) -> Sum:
+        """The sum of the turns from that id on, from all if it is empty, to this place; of none if it is not there."""
+        begin = self._place_of(first, end) if first else 0
+        found = self._sums.get(first)
+        if found is None or found.begin != begin or found.end > end:
+            found = self._sums[first] = Sum(begin)
+        found.add(self._turns[found.end : end])
+        return found
+
+    def _place_of(self, id: str, end: int) -> int:
+        """Where the turn with this id stands, if it does before this place; else that."""
+        shown = (turn for turn in self._versions.get(id, []) if turn.standing in ON_VIEW)
+        number = next((self.number(turn) for turn in shown), 0)
+        return number - 1 if 0 < number <= end else end
+
+    def _end(self, turn: Turn | None) -> int:
+        """How many turns stand before this one; all for None, or if it has no place here."""
+        number = self.number(turn) if turn else 0
+        return number - 1 if number else len(self._turns)
 
     def refresh(self) -> None:
         """See what another kernel has written into this conversation."""
         with self._lock:
             if self._record and self._record.is_behind():
-                self._take(*self._record.read())
+                with no_collection():
+                    self._take(*self._record.read())
 
     def open(self, record: Record | None) -> None:
         """Take in what a record has, and keep everything in it from now on."""
@@ -288,14 +330,21 @@ class History(Sequence[Turn]):
             self._record = record
             if record is None:
                 return
-            turns, logged = record.read()
-            known = {(change.kind, *change.moves) for change in logged}
+            with no_collection():
+                turns, logged = record.read()
+                self._take(turns, logged)
+            if mine or changes:
+                self._bring_along(record, mine, changes)
+
+    def _bring_along(self, record: Record, mine: list[Turn], changes: list[Change]) -> None:
+        """Keep what there was before the record was there to hear of it."""
+        with self._lock:
+            known = {(change.kind, *change.moves) for change in self._changes}
             changes = [change for change in changes if (change.kind, *change.moves) not in known]
-            self._take(turns, logged)
             record.write(mine)
             for change in changes:
                 self._changes.append(change)
-                for move in change.moves:  # made while the record was not there to hear of it
+                for move in change.moves:
                     if turn := self._known(move.id, move.started):
                         turn.standing = move.after
                 record.log(change)
@@ -328,7 +377,7 @@ class History(Sequence[Turn]):
         with self._lock:
             for turn in turns:
                 if turn in self and turn.after is None:
-                    turn.after = self.state(turn)[0]
+                    turn.after = self.after(turn)
                     self._write([turn])
 
     def copy_of(self, other: History) -> None:
@@ -390,43 +439,36 @@ class History(Sequence[Turn]):
 
     def _forget_sum(self, turn: Turn) -> None:
         """A turn has changed: what was summed up with it does not hold any more."""
-        if self.number(turn) <= self._sum.upto:
-            self._sum = Sum()
+        if number := self.number(turn):
+            self._sums = {first: each for first, each in self._sums.items() if each.end < number}
 
     def _append(self, turn: Turn) -> None:
         self._turns.append(turn)
         if turn.cell:
             self._cells.setdefault(turn.cell.id, {})[turn.cell.ordinal] = turn
 
-    def _stand(self, turn: Turn, standing: Standing) -> None:
-        turn.standing = standing
-        self._orphans = None
-        self._forget_sum(turn)
-        self._watchers.tell()
-
     def _index(self) -> None:
         """Find out anew what is on view, and which cell made what."""
         shown = [turn for versions in self._versions.values() for turn in versions if turn.standing in ON_VIEW]
         self._turns = sorted(shown, key=_key)
-        self._cells = {}
+        self._cells, self._orphans, self._adoptable = {}, [], None
         for turn in self._turns:
-            if turn.cell and turn.session in ("", self._session):
-                self._cells.setdefault(turn.cell.id, {})[turn.cell.ordinal] = turn
-        self._orphans = None
-        self._sum = Sum()
+            if cell := turn.cell:
+                id, ordinal = cell
+                if is_known := turn.session in ("", self._session):
+                    self._cells.setdefault(id, {})[ordinal] = turn
+                if not is_known or turn.standing == "deleted" or id in self._missing:
+                    self._orphans.append(turn)
+        self._sums = {}
         self._watchers.tell()
 
     def _orphan(self, asked: str) -> Turn | None:
         """The first turn with this prompt whose cell is no more, or cannot be told any more."""
-        if self._orphans is None:
-            orphans = [turn for turn in self._turns if self._is_orphan(turn)]
-            self._orphans = {turn.asked: turn for turn in reversed(orphans)}
-        return self._orphans.get(asked)
-
-    def _is_orphan(self, turn: Turn) -> bool:
-        return turn.cell is not None and (
-            turn.session not in ("", self._session) or turn.standing == "deleted" or turn.cell.id in self._missing
-        )
+        if self._adoptable is None:
+            if unread := [turn for turn in self._orphans if not turn.is_read]:
+                unread[0].note_asked_with(unread)
+            self._adoptable = {turn.asked: turn for turn in reversed(self._orphans)}
+        return self._adoptable.get(asked)
 
     def _stands(self, turn: Turn) -> bool:
         """Whether this version is known, and was not taken back."""
@@ -443,14 +485,16 @@ class History(Sequence[Turn]):
     def _take(self, turns: list[Turn], changes: list[Change]) -> None:
         """Take in what the record has; what is under way here stays as it is."""
         several = set()
+        known = self._versions
         for turn in turns:
-            if turn.is_live:  # its kernel is gone; or it is not, and will write how it ended
+            if turn.status in LIVE:  # its kernel is gone; or it is not, and will write how it ended
                 turn.status, turn.cut, turn.never_ended = "stopped", True, True
-            if turn.id in self._versions:
-                several.add(turn.id)
+            id = turn.id
+            if id in known:
+                several.add(id)
                 self._take_version(turn)
             else:
-                self._versions[turn.id] = [turn]
+                known[id] = [turn]
         shown = [[turn for turn in self._versions[id] if turn.standing in ON_VIEW] for id in several]
         older = [turn for versions in shown for turn in sorted(versions, key=_age)[:-1]]
         for turn in older:  # two kernels ran one cell at the same time

@@ -18,7 +18,7 @@ from nbchat.messages import clean
 
 if TYPE_CHECKING:
     from nbchat.saved.notebook import SavedNotebook
-    from nbchat.store.store import Store, StoredNotebook
+    from nbchat.store.store import KnownNotebook, Store
 
 _LASTING_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MOST_NAMES = 20_000
@@ -102,7 +102,7 @@ def find(store: Store, file: Path, saved: SavedNotebook | None, cell: str) -> in
     return row.id
 
 
-def _stored(row: StoredNotebook) -> tuple[str, int, int]:
+def _stored(row: KnownNotebook) -> tuple[str, int, int]:
     return row.path, row.device, row.inode
 
 
@@ -111,33 +111,33 @@ class _Search:
 
     def __init__(self, store: Store, here: Location, saved: SavedNotebook | None, cell: str) -> None:
         self.store, self.here, self.saved, self.cell = store, here, saved, cell
-        self.rows = store.notebooks()
+        self.rows = store.known(self._may_be_meant)
 
-    def unmoved(self) -> StoredNotebook | None:
+    def unmoved(self) -> KnownNotebook | None:
         """The row that has this name and this inode, unless another notebook has come in the place of its own."""
         found = (row for row in self.rows if self.here.is_same_file(row.device, row.inode) and self._has_name(row))
         row = next(found, None)
         return row if row and (self._is_unsaved_since(row) or self._may_be(row)) else None
 
-    def moved_or_replaced(self) -> StoredNotebook | None:
+    def moved_or_replaced(self) -> KnownNotebook | None:
         """The row of another name or of another inode; the newer one, if a notebook and its copy have had both."""
         moved, replaced = self._moved(), self._replaced()
         if moved and replaced and self._shows(replaced, self.saved, self.cell):
             return max(moved, replaced, key=attrgetter("used"))
         return moved or replaced
 
-    def clear_name(self, but: StoredNotebook | None) -> None:
+    def clear_name(self, but: KnownNotebook | None) -> None:
         """Take this name from the rows that have it wrongly."""
         for row in self.rows:
             if row is not but and row.path == self.here.stored[0]:
                 self.store.move_notebook(row.id, "", row.device, row.inode)
 
-    def _moved(self) -> StoredNotebook | None:
+    def _moved(self) -> KnownNotebook | None:
         """The row whose notebook has come here from another name."""
         found = (row for row in self.rows if self._may_come_from(row))
         return next((row for row in found if self._shows(row, self.saved, self.cell) and self._has_left(row)), None)
 
-    def _replaced(self) -> StoredNotebook | None:
+    def _replaced(self) -> KnownNotebook | None:
         """The row that has this name and another inode, where a checkout or an editor has put a new file in place."""
         named = (row for row in self.rows if row.path == self.here.stored[0])
         row = next((row for row in named if not self.here.is_same_file(row.device, row.inode)), None)
@@ -148,20 +148,26 @@ class _Search:
             return None
         return row if self._may_be(row) else None
 
-    def _has_name(self, row: StoredNotebook) -> bool:
+    def _has_name(self, row: KnownNotebook) -> bool:
         """Whether a row with this inode has this name, or one that is another spelling of it (upper case on a Mac)."""
         if row.path == self.here.stored[0]:
             return True
         one_name = self.here.links == 1 and row.inode > 0
         return one_name and bool(row.path) and locate(row.path).is_same_file(row.device, row.inode)
 
-    def _may_come_from(self, row: StoredNotebook) -> bool:
-        path, device, inode = self.here.stored
-        if inode:
-            return (row.device, row.inode) == (device, inode)
-        return row.path != path and os.path.dirname(row.path) == os.path.dirname(path)
+    def _may_be_meant(self, path: str, device: int, inode: int) -> bool:
+        return path == self.here.stored[0] or self._may_have_come(path, device, inode)
 
-    def _has_left(self, row: StoredNotebook) -> bool:
+    def _may_come_from(self, row: KnownNotebook) -> bool:
+        return self._may_have_come(row.path, row.device, row.inode)
+
+    def _may_have_come(self, path: str, device: int, inode: int) -> bool:
+        """Whether a notebook that was there last may be here now: by its inode; where there is none, by its folder."""
+        if self.here.stored[2]:
+            return (device, inode) == self.here.stored[1:]
+        return path != self.here.stored[0] and os.path.dirname(path) == os.path.dirname(self.here.stored[0])
+
+    def _has_left(self, row: KnownNotebook) -> bool:
         """Whether the row's notebook is no longer where the row says, so that it may be here."""
         own = locate(row.path) if row.path else Location("")
         if not own.links:
@@ -170,16 +176,16 @@ class _Search:
             return False
         return self._follows_inode(row, _read(own.path), self.saved)
 
-    def _went_elsewhere(self, row: StoredNotebook) -> bool:
+    def _went_elsewhere(self, row: KnownNotebook) -> bool:
         """Whether the row's notebook was renamed, and this file put in its place; the row then goes with it."""
         there = name_now(self.here.path, row.device, row.inode)
-        if there is None or any(other.path == there.stored[0] for other in self.rows):
+        if there is None or self.store.known(lambda path, *_: path == there.stored[0]):
             return False
         if went := self._follows_inode(row, self.saved, _read(there.path)):
             self.store.move_notebook(row.id, *there.stored)
         return went
 
-    def _follows_inode(self, row: StoredNotebook, named: SavedNotebook | None, moved: SavedNotebook | None) -> bool:
+    def _follows_inode(self, row: KnownNotebook, named: SavedNotebook | None, moved: SavedNotebook | None) -> bool:
         """Whether the row belongs to the file that has its inode rather than to the one that has its name.
 
         One of the two may be a copy of the other: it came later. A duplicate can have the inode that the row's
@@ -189,35 +195,35 @@ class _Search:
             return False
         return named is None or not self._shows(row, named) or moved.modified < named.modified
 
-    def _is_unsaved_since(self, row: StoredNotebook) -> bool:
+    def _is_unsaved_since(self, row: KnownNotebook) -> bool:
         return self.saved is not None and self.saved.modified < row.used
 
-    def _may_be(self, row: StoredNotebook) -> bool:
+    def _may_be(self, row: KnownNotebook) -> bool:
         """Whether nothing speaks against a row that has the file's name."""
-        if self.saved is None or not row.turns or self._shows(row, self.saved, self.cell):
+        if self.saved is None or not row.used or self._shows(row, self.saved, self.cell):
             return True
         # Turns of the panel, of Python and of VS Code leave no ids of cells to be looked for.
         return not self._cells(row, self.saved) and self.saved.holds("nbchat")
 
-    def _shows(self, row: StoredNotebook, saved: SavedNotebook | None, cell: str = "") -> bool:
+    def _shows(self, row: KnownNotebook, saved: SavedNotebook | None, cell: str = "") -> bool:
         """Whether a notebook, or the cell of it that runs, shows traces of the row's turns."""
         cells = self._cells(row, saved)
         if cell in cells or saved is None:
             return cell in cells
         return bool(cells & saved.cells) or self._holds_turns(row, saved) or self._holds_prompts(row, saved)
 
-    def _cells(self, row: StoredNotebook, saved: SavedNotebook | None) -> set[str]:
+    def _cells(self, row: KnownNotebook, saved: SavedNotebook | None) -> set[str]:
         """The cells of the row's turns that can be told by their ids in this notebook."""
         ids_last = saved is None or saved.ids_last
         return {cell for cell in self.store.cells(row.id) if is_lasting(cell)} if ids_last else set()
 
-    def _holds_turns(self, row: StoredNotebook, saved: SavedNotebook) -> bool:
+    def _holds_turns(self, row: KnownNotebook, saved: SavedNotebook) -> bool:
         names = self.store.names(row.id) if saved.turn_ids else []
         return any(
             turn.id in saved.turn_ids for name in names for turn in self.store.conversation(row.id, name).read()[0]
         )
 
-    def _holds_prompts(self, row: StoredNotebook, saved: SavedNotebook) -> bool:
+    def _holds_prompts(self, row: KnownNotebook, saved: SavedNotebook) -> bool:
         asked = {prompt.strip() for prompt in self.store.prompts(row.id, _PROMPTS)}
         return sum(len(prompt) for prompt in asked if saved.holds(prompt)) >= _TELLING
 

@@ -44,7 +44,8 @@ class Reader:
     def rescue(self, query: Callable[[Connection], T]) -> T | None:
         """What `query` finds in the file that was in this one's place before: it may be damaged, or have no name."""
         with self.at_work, suppress(*Trouble):
-            self._connected()
+            if self.db is not None:
+                self._connected()
             return query(self._former) if self._former is not None else None
         return None
 

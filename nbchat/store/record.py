@@ -38,6 +38,8 @@ class Record:
         self.name = name
         self._id = id
         self._system: str | None = None
+        self._has_new_system = False
+        """Another one than the file's is to be written."""
         self._home: Home | None = None
         """The file that has all of it."""
         self._seen: tuple[tuple[Home, int], ...] = ()
@@ -56,6 +58,7 @@ class Record:
     def set_system(self, text: str | None) -> None:
         """Keep another."""
         self._system = None if text is None else clean(text)
+        self._has_new_system = True
         self._writer.put(self._write_system)
 
     def renamed(self, place: Place, old: str, new: str) -> None:
@@ -101,6 +104,16 @@ class Record:
         """Forget a change that was undone."""
         self._changes.pop(change, None)
         self._writer.put(partial(self._delete_change, change))
+
+    def said(self, turns: Sequence[Turn]) -> list[tuple[str, str] | None]:
+        """Prompt and reply of each of these turns; None where they cannot be read so simply."""
+        return self._reader.read(lambda db: statements.said(db, turns)) or [None] * len(turns)
+
+    def note_asked(self, turns: Sequence[Turn]) -> None:
+        """Give these turns the digests of their prompts, as far as the file has them."""
+        found = self._reader.read(lambda db: statements.asked(db, self._id)) or {}
+        for turn in turns:
+            turn._asked = turn._asked or found.get((turn.id, rows.moment(turn.started)), "")
 
     def load(self, turns: Sequence[Turn]) -> None:
         """Read the texts of these turns; they are empty if that is not possible."""
@@ -173,10 +186,10 @@ class Record:
         found = db.execute("SELECT version, system FROM conversations WHERE id = ?", [self._id]).fetchone()
         if found is None:
             return None
-        with rows.no_collection():
-            turns = rows.turns_of(statements.all_rows(db, self._id), self._id, self)
-            changes = rows.changes_of(db.execute(_CHANGES, [self._id]))
-        self._seen, self._system = ((db.home, found[0]),), found[1]
+        turns = rows.turns_of(statements.all_rows(db, self._id), self._id, self)
+        changes = rows.changes_of(db.execute(_CHANGES, [self._id]))
+        self._seen = ((db.home, found[0]),)
+        self._system = self._system if self._has_new_system else found[1]
         self._home = self._home or db.home
         return turns, changes
 
@@ -186,6 +199,7 @@ class Record:
     def _write_system(self, writing: Writing) -> None:
         self.enter(writing)
         self._touch(writing)
+        writing.set(self, "_has_new_system", False)
         writing.execute("UPDATE conversations SET system = ? WHERE id = ?", [self._system, self._id])
 
     def _write_change(self, change: Change, writing: Writing) -> None:

@@ -11,24 +11,28 @@ from collections.abc import Sequence
 from nbchat.history.turn import Turn
 from nbchat.store import rows
 from nbchat.store.database import Connection
-from nbchat.store.rows import DETAILS, LIGHT, TEXTS, Row, Texts
+from nbchat.store.rows import DETAILS, LIGHT, MORE, TEXTS, Row, Texts
 from nbchat.store.writer import Writing
 
 _MANY = 8
 _LIGHT = ", ".join(LIGHT)
+_MORE = ", ".join(MORE)
 _DETAILS = ", ".join((*DETAILS, *TEXTS))
 _THIS = "conversation = ? AND id = ? AND started = ?"
 _NUMBER = f"SELECT number FROM turns WHERE {_THIS}"
 _ALL = f"SELECT {_LIGHT} FROM turns WHERE conversation = ? ORDER BY place, started"
-_READ_DETAILS = f"SELECT size, {_DETAILS} FROM turns JOIN details ON turn = number WHERE {_THIS}"
-_READ_MANY = f"""SELECT id, started, size, {_DETAILS} FROM turns JOIN details ON turn = number
+_READ_DETAILS = f"SELECT {_MORE}, {_DETAILS} FROM turns JOIN details ON turn = number WHERE {_THIS}"
+_READ_MANY = f"""SELECT id, started, {_MORE}, {_DETAILS} FROM turns JOIN details ON turn = number
     WHERE conversation = ? AND place BETWEEN ? AND ?"""
-_INSERT = f"INSERT INTO turns (conversation, {_LIGHT}, size) SELECT ?, {', '.join('?' * len(LIGHT))}"
+_ASKED = "SELECT id, started, asked FROM turns WHERE conversation = ?"
+_SAID = """SELECT id, started, prompt, text FROM turns JOIN details ON turn = number
+    WHERE conversation = ? AND place BETWEEN ? AND ? AND standing = 'current'"""
+_INSERT = f"INSERT INTO turns (conversation, {_LIGHT}, {_MORE}) SELECT ?, {', '.join('?' * len(LIGHT))}"
 _CONFLICT = "ON CONFLICT (conversation, id, started) DO UPDATE SET " + ", ".join(
-    f"{name} = excluded.{name}" for name in (*LIGHT[2:], "size")
+    f"{name} = excluded.{name}" for name in (*LIGHT[2:], *MORE)
 )
-_WRITE = f"{_INSERT}, ? WHERE true {_CONFLICT}"
-_COPY = f"{_INSERT}, size FROM turns WHERE {_THIS} {_CONFLICT}"
+_WRITE = f"{_INSERT}, ?, ? WHERE true {_CONFLICT}"
+_COPY = f"{_INSERT}, {_MORE} FROM turns WHERE {_THIS} {_CONFLICT}"
 _INSERT_DETAILS = f"INSERT OR REPLACE INTO details (turn, {_DETAILS})"
 _WRITE_DETAILS = f"{_INSERT_DETAILS} SELECT number, {', '.join('?' * len((*DETAILS, *TEXTS)))} FROM turns WHERE {_THIS}"
 _COPY_DETAILS = f"{_INSERT_DETAILS} SELECT ({_NUMBER}), {_DETAILS} FROM details WHERE turn = ({_NUMBER})"
@@ -40,7 +44,7 @@ def all_rows(db: Connection, conversation: int) -> list[Row]:
 
 
 def details(db: Connection, turn: Turn) -> Row | None:
-    """The size of a turn that was read, and its values of DETAILS and TEXTS; None if they are not there any more."""
+    """A turn's values of MORE, DETAILS and TEXTS; None if they are not there any more."""
     found: Row | None = db.execute(_READ_DETAILS, _source(turn)).fetchone()
     return found
 
@@ -58,6 +62,22 @@ def details_of(db: Connection, turns: Sequence[Turn]) -> list[Row | None]:
     return [found.get(key) for key in keys]
 
 
+def said(db: Connection, turns: Sequence[Turn]) -> list[tuple[str, str] | None]:
+    """Prompt and reply of each of these turns; None where the file does not have it."""
+    keys = [_source(turn) for turn in turns]
+    places = [turn.place for turn in turns]
+    found: dict[Row, dict[Row, tuple[str, str]]] = {}
+    for conversation in {key[0] for key in keys}:
+        rows_of_it = db.execute(_SAID, (conversation, min(places), max(places)))
+        found[conversation] = {(id, started): (prompt, text) for id, started, prompt, text in rows_of_it}
+    return [found[key[0]].get(key[1:]) for key in keys]
+
+
+def asked(db: Connection, conversation: int) -> dict[Row, str]:
+    """The digests of the prompts of a conversation's turns, by their ids and times."""
+    return {(id, started): asked for id, started, asked in db.execute(_ASKED, [conversation])}
+
+
 def is_there(db: Connection, conversation: int, turn: Turn) -> bool:
     """Whether the conversation has this version of the turn."""
     return db.execute(_NUMBER, (conversation, turn.id, rows.moment(turn.started))).fetchone() is not None
@@ -70,7 +90,7 @@ def write(writing: Writing, conversation: int, turn: Turn) -> None:
     key = (conversation, *row[:2])
     if before is None or _source(turn) != key or not _update(writing, key, row, texts, before[1]):
         _insert(writing, key, row, texts, turn)
-    writing.set(turn, "_stored", (conversation, row))
+    writing.stored.append((turn, (conversation, row)))
 
 
 def write_anew(writing: Writing, conversation: int, turn: Turn) -> None:
@@ -79,24 +99,25 @@ def write_anew(writing: Writing, conversation: int, turn: Turn) -> None:
     if texts is not None:
         row = rows.row_of(turn, texts)
         _insert(writing, (conversation, *row[:2]), row, texts, turn)
-        writing.set(turn, "_stored", (conversation, row))
+        writing.stored.append((turn, (conversation, row)))
 
 
 def _update(writing: Writing, key: Row, row: Row, texts: Texts | None, before: Row) -> bool:
     """Write what has changed; false if the turn is not there any more, since its notebook was forgotten."""
-    columns = zip((*LIGHT, "size"), row, (*before, None), strict=False)  # either row may be without its details
+    columns = zip((*LIGHT, *MORE), row, (*before, None, None), strict=False)  # either row may be without its details
     new = {name: value for name, value, old in columns if value != old}
     names = ", ".join(f"{name} = ?" for name in new)
     if new and not writing.execute(f"UPDATE turns SET {names} WHERE {_THIS}", (*new.values(), *key)).rowcount:
         return False
     if texts is None or row[len(LIGHT) :] == before[len(LIGHT) :]:
         return True
-    return writing.execute(_WRITE_DETAILS, (*row[len(LIGHT) + 1 :], *texts, *key)).rowcount > 0
+    return writing.execute(_WRITE_DETAILS, (*row[len(LIGHT) + len(MORE) :], *texts, *key)).rowcount > 0
 
 
 def _insert(writing: Writing, key: Row, row: Row, texts: Texts | None, turn: Turn) -> None:
     """Write all of a turn; the details of one that is from another conversation, and was never read, are copied."""
-    light, rest = row[: len(LIGHT) + 1], row[len(LIGHT) + 1 :]
+    end = len(LIGHT) + len(MORE)
+    light, rest = row[:end], row[end:]
     if texts is not None:
         writing.execute(_WRITE, (key[0], *light))
         writing.execute(_WRITE_DETAILS, (*rest, *texts, *key))

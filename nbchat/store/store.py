@@ -43,6 +43,10 @@ _NOTEBOOKS = """
     ) t ON t.notebook = n.id
     ORDER BY t.used DESC, n.path
 """
+_PLACES = "SELECT id, path, device, inode FROM notebooks ORDER BY id"
+_USED = """
+    SELECT max(t.started) FROM conversations c JOIN turns t ON t.conversation = c.id WHERE c.notebook = ?
+"""
 _CELLS = """
     SELECT DISTINCT t.cell FROM conversations c JOIN turns t ON t.conversation = c.id
     WHERE c.notebook = ? AND t.cell IS NOT NULL
@@ -58,8 +62,8 @@ _NAMES = "SELECT name FROM conversations WHERE notebook = ? AND deleted IS NULL 
 
 
 @dataclass(frozen=True)
-class StoredNotebook:
-    """A notebook that has conversations in the store."""
+class KnownNotebook:
+    """A notebook that the store knows: where it is, and since when it was not used."""
 
     id: int
     path: str
@@ -68,6 +72,12 @@ class StoredNotebook:
     inode: int
     used: float
     """When its last turn was sent, in seconds since 1970; 0 without turns."""
+
+
+@dataclass(frozen=True)
+class StoredNotebook(KnownNotebook):
+    """A notebook that has conversations in the store, and how much that is."""
+
     turns: int
     size: int
     """Bytes of the texts of all versions of its turns."""
@@ -101,6 +111,15 @@ class Store:
         """All notebooks, the one used last first."""
         found = self._read(lambda db: db.execute(_NOTEBOOKS).fetchall()) or []
         return [StoredNotebook(*row[:4], _seconds(row[4]), *row[5:]) for row in found]  # type: ignore[call-arg]  # of a tuple
+
+    def known(self, is_wanted: Callable[[str, int, int], bool]) -> list[KnownNotebook]:
+        """The notebooks of whose path, device and inode this is true, the one used last first."""
+
+        def query(db: Connection) -> list[KnownNotebook]:
+            wanted = [row for row in db.execute(_PLACES).fetchall() if is_wanted(*row[1:])]
+            return [KnownNotebook(*row, _seconds(db.execute(_USED, row[:1]).fetchone()[0])) for row in wanted]  # type: ignore[call-arg]  # of a tuple
+
+        return sorted(self._read(query) or [], key=lambda row: (-row.used, row.path))
 
     def cells(self, notebook: int) -> set[str]:
         """Ids of all cells that the notebook's turns know."""

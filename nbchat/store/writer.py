@@ -38,6 +38,8 @@ class Writing:
         self.touched: set[object] = set()
         """The records that have counted this transaction."""
         self.growing: list[Growing] = []
+        self.stored: list[tuple[object, object]] = []
+        """Turns and their rows, which readers see once the transaction has ended."""
         self._undo: list[tuple[object, str, object]] = []
 
     def execute(self, statement: str, values: Iterable[Any] = ()) -> sqlite3.Cursor:
@@ -234,6 +236,8 @@ class Writer:
 
     def _done(self, ops: list[Op], writing: Writing) -> None:
         self._in_hand.clear()
+        for turn, row in writing.stored:
+            vars(turn)["_stored"] = row
         for op in ops:
             self._growing.pop(op, None)  # type: ignore[call-overload]  # what does not grow is not there
         self._growing.update(dict.fromkeys(writing.growing))
