@@ -38,6 +38,7 @@ from isolation import isolated_environment
 from kernels import Kernel
 
 CELLS = 100
+KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}  # else JupyterLab asks for one
 LOGGED = 1000
 """How many changes can be undone: as many as a store keeps."""
 PROMPT, REPLY = "What is to be done next? " * 20, "First this, then that. And so on, to the end. " * 33
@@ -85,27 +86,39 @@ class First(NamedTuple):
     """Processor time of the kernel, whatever else the machine had to do."""
 
 
+def talk(home: Path, notebook: Path, turns: int) -> None:
+    """Write a notebook, and a conversation of so many turns from its cells to the store in this home."""
+    cells = [nbformat.v4.new_code_cell("ask()", id=f"cell-{number}") for number in range(CELLS)]
+    notebook.write_text(nbformat.writes(nbformat.v4.new_notebook(metadata=KERNEL, cells=cells, nbformat_minor=5)))
+    store = Store(home / "jupyter" / "nbchat" / "history.db")
+    history = History()
+    history.open(store.conversation(store.add_notebook(*locate(notebook).stored), "main"))
+    talked = [_turn(number, turns - number) for number in range(turns)]
+    for turn in talked[:LOGGED]:
+        history.add(turn)
+        turn.after = history.after(turn)
+    history.merge(talked[LOGGED:])
+    if not store.flush(600):
+        sys.exit(f"The store could not be written. {store.news()}")
+    store.close()
+
+
+def _turn(number: int, minutes: int) -> Turn:
+    """A turn that began so many minutes ago."""
+    started = datetime.now(UTC) - timedelta(minutes=minutes)
+    cell = Cell(f"cell-{number % CELLS}", number // CELLS)
+    prompt, place = f"{number}. {PROMPT}", started.timestamp()
+    return Turn(prompt, "", "echo", cell, place=place, status="done", started=started, seconds=2, chunks=[REPLY])
+
+
 class Stored:
     """A notebook with a conversation of so many turns, in a home of its own."""
 
     def __init__(self, home: Path, turns: int) -> None:
         home.mkdir()
-        self.home, self.turns, self._kernels = home, turns, 0
+        self.home, self._kernels = home, 0
         self.notebook = home / "talk.ipynb"
-        cells = [nbformat.v4.new_code_cell("ask()", id=f"cell-{number}") for number in range(CELLS)]
-        self.notebook.write_text(nbformat.writes(nbformat.v4.new_notebook(cells=cells, nbformat_minor=5)))
-        store = Store(home / "jupyter" / "nbchat" / "history.db")
-        number = store.add_notebook(*locate(self.notebook).stored)
-        history = History()
-        history.open(store.conversation(number, "main"))
-        talked = [self._turn(number) for number in range(turns)]
-        for turn in talked[:LOGGED]:
-            history.add(turn)
-            turn.after = history.after(turn)
-        history.merge(talked[LOGGED:])
-        if not store.flush(600):
-            sys.exit(f"The store could not be written. {store.news()}")
-        store.close()
+        talk(home, self.notebook, turns)
 
     def first(self, tokens: int) -> tuple[First, Kernel, str]:
         """Start a kernel and run its first `%%chat`; the kernel, and the id of a cell that has not run."""
@@ -128,12 +141,6 @@ class Stored:
     def _worked(self, kernel: Kernel) -> float:
         """The kernel's processor time so far."""
         return float(kernel.run("time.process_time()", cell_id="probe").data[-1]["text/plain"])
-
-    def _turn(self, number: int) -> Turn:
-        started = datetime.now(UTC) - timedelta(minutes=self.turns - number)
-        cell = Cell(f"cell-{number % CELLS}", number // CELLS)
-        prompt, place = f"{number}. {PROMPT}", started.timestamp()
-        return Turn(prompt, "", "echo", cell, place=place, status="done", started=started, seconds=2, chunks=[REPLY])
 
 
 def measure(long: Stored, empty: Stored, tokens: int, rounds: int) -> str:

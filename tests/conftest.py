@@ -141,3 +141,4 @@ def lab(lab_server: LabServer, chromium: Browser, request: pytest.FixtureRequest
     if request.session.testsfailed > failures:
         page.screenshot(path=request.config.rootpath / "test-results" / f"{directory.name}.png")
     lab.close()
+    lab_server.restore_settings()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import subprocess
 import sys
 import time
@@ -27,10 +28,20 @@ expect.set_options(timeout=WAIT * 1000)  # the default of 5 s is short on a busy
 _IDLE = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 
 SETTINGS = {
-    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
-    "notebook-extension/tracker": {"windowingMode": "none", "scrollPastEnd": False},
-    "docmanager-extension/plugin": {"autosave": False},
+    "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none", "scrollPastEnd": False},
+    "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
 }
+
+NOT_OURS = [
+    # ipywidgets sends a message to the view of a button that was closed just then, where the machine is busy.
+    "reading 'processLuminoMessage'",
+    # The layout of ipywidgets 7, to the page's half of ipywidgets 8, which takes none.
+    "Module @jupyter-widgets/base, version ^1.2.0 is not registered",
+    # Notebook 7, with any notebook: as it starts, and as it saves.
+    "reading 'schema'",
+    "Command 'filebrowser:open-path' not registered.",
+]
 
 
 @contextmanager
@@ -52,16 +63,15 @@ class LabServer:
     def __init__(self, root: Path, env: Mapping[str, str]) -> None:
         self.root = root
         self.token = secrets.token_hex(16)
-        for plugin, settings in SETTINGS.items():
-            file = Path(env["JUPYTER_CONFIG_DIR"], "lab/user-settings/@jupyterlab", f"{plugin}.jupyterlab-settings")
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(settings))
+        self._settings = Path(env["JUPYTER_CONFIG_DIR"], "lab/user-settings")
+        self.restore_settings()
         self._log = (root.parent / "lab.log").open("w+")
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.root_dir={root}"),
                 *("--ServerApp.ip=127.0.0.1", "--ServerApp.port=0", f"--IdentityProvider.token={self.token}"),
-                *("--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"),
+                *("--LabApp.expose_app_in_browser=True", "--JupyterNotebookApp.expose_app_in_browser=True"),
+                "--LabApp.extension_manager=readonly",
                 *("--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"),
                 "--ServerApp.terminals_enabled=False",
             ],
@@ -72,6 +82,18 @@ class LabServer:
             stderr=subprocess.STDOUT,
         )
         self.url = self._wait(Path(env["JUPYTER_RUNTIME_DIR"], f"jpserver-{self._process.pid}.json"))
+
+    def restore_settings(self) -> None:
+        """Let a page that is loaded from now on have the settings that all tests have."""
+        shutil.rmtree(self._settings, ignore_errors=True)
+        for plugin, settings in SETTINGS.items():
+            self.set(plugin, settings)
+
+    def set(self, plugin: str, settings: Mapping[str, Any]) -> None:
+        """Let a page that is loaded from now on have these settings of a plugin."""
+        file = self._settings / f"{plugin}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(settings))
 
     def api(self, path: str, method: str = "GET") -> Any:
         """Ask the server's REST interface; the decoded answer."""
@@ -123,15 +145,21 @@ class Lab:
         page.on("pageerror", self._note_exception)
         page.on("request", self._note_request)
 
-    def open(self, cells: Sequence[str] = (), name: str = "test.ipynb") -> None:
-        """Write a notebook of these code cells, unless the file is there, open it, and wait for its kernel."""
+    def open(self, cells: Sequence[str] = (), name: str = "test.ipynb", app: str = "lab/tree") -> None:
+        """Write a notebook of these code cells, unless the file is there, open it, and wait for its kernel.
+
+        Args:
+            cells: Their sources.
+            name: The file's.
+            app: `notebooks` for Notebook 7.
+        """
         file = self.directory / name
         if not file.exists():
             kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}  # else Lab asks for one
             code = [nbformat.v4.new_code_cell(cell) for cell in cells]
             nbformat.write(nbformat.v4.new_notebook(metadata=kernel, cells=code), file)
         path = file.relative_to(self.server.root).as_posix()
-        self.page.goto(f"{self.server.url}lab/tree/{path}?token={self.server.token}&reset", timeout=WAIT * 1000)
+        self.page.goto(f"{self.server.url}{app}/{path}?token={self.server.token}&reset", timeout=WAIT * 1000)
         self._until(_IDLE)
 
     def cell(self, index: int) -> Locator:
@@ -231,12 +259,14 @@ class Lab:
 
     def _note_console(self, message: ConsoleMessage) -> None:
         if message.type == "error":
-            self.errors.append(message.text)
+            self._note(message.text)
 
     def _note_exception(self, error: Exception) -> None:
-        # ipywidgets sends a message to the view of a button that was closed just then, where the machine is busy.
-        if "reading 'processLuminoMessage'" not in str(error):
-            self.errors.append(str(error))
+        self._note(str(error))
+
+    def _note(self, error: str) -> None:
+        if not any(words in error for words in NOT_OURS):
+            self.errors.append(error)
 
     def _note_request(self, request: Request) -> None:
         address = urlsplit(request.url)

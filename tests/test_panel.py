@@ -46,6 +46,7 @@ def open_page() -> Iterator[Open]:
 
     def opened(chat: Chat | None = None) -> Page:
         panels.append(Panel(chat))
+        panels[-1]._has_page = True  # as where the front end tells which cell runs
         return Page(panels[-1])
 
     yield opened
@@ -787,7 +788,7 @@ def test_what_is_no_conversation_cannot_be_shown(pretended_kernel: front_end.Ker
 
 
 def test_outside_a_notebook_it_says_where_it_works() -> None:
-    with pytest.raises(UsageProblem, match="JupyterLab, Notebook 7, VS Code and Colab"):
+    with pytest.raises(UsageProblem, match="such as JupyterLab's or Notebook's"):
         nbchat.panel()
 
 
@@ -800,12 +801,23 @@ def test_without_anywidget_it_says_how_to_get_it(
         nbchat.panel()
 
 
+def test_where_no_page_may_be_the_state_has_no_turns_until_one_asks() -> None:
+    panel = Panel(with_turns(3))
+    state = panel.get_state()
+    assert (state["_turns"], state["_seq"]) == ([], -1)
+    assert "prompt 1" not in json.dumps(state)
+    panel._receive(panel, {"op": "sync"}, [])
+    state = panel.get_state()
+    assert [turn["prompt"] for turn in state["_turns"]] == ["prompt 1", "prompt 2", "prompt 3"]
+    assert state["_seq"] >= 0
+    panel.close()
+
+
 def test_its_saved_output_is_one_sentence() -> None:
-    chat = Chat("<b>model</b>", base_url="http://127.0.0.1:1/v1")
-    panel = Panel(chat)
+    panel = Panel(with_turns(3))
     data, _ = panel._repr_mimebundle_()
-    assert data["text/plain"] == "nbchat panel: 0 turns with <b>model</b>."
-    assert data["text/html"] == "<p>nbchat panel: 0 turns with &lt;b&gt;model&lt;/b&gt;.</p>"
+    assert data["text/plain"] == data["text/html"]
+    assert data["text/plain"].startswith("nbchat's panel: run this cell ")
     assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == panel.model_id
     panel.close()
 
@@ -895,7 +907,9 @@ class Play:
         self.reply: list[Any] = []
         provider = ScriptedProvider(self._script, name="play")
         nbchat.register(provider)
-        self.page = Page(Panel())
+        panel = Panel()
+        panel._has_page = True
+        self.page = Page(panel)
 
     def _script(self, messages: object) -> list[Any]:
         script, gates = gated(*self.reply)
@@ -1024,7 +1038,7 @@ def page(kernel: Kernel) -> KernelsPage:
 def test_the_subcommand_shows_the_panel(page: KernelsPage) -> None:
     (data,) = page.shown
     assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == page.comm
-    assert data["text/plain"].startswith("nbchat panel: 0 turns with guide.")
+    assert data["text/plain"].startswith("nbchat's panel: run this cell ")
     again = page.kernel.run("nbchat.panel(height=500)", cell_id="other-cell")
     assert again.data[-1]["application/vnd.jupyter.widget-view+json"]["model_id"] == page.comm
     with pytest.raises(CellFailed, match="%pip install sidecar"):

@@ -165,6 +165,11 @@ def test_nothing_of_that_goes_back_to_the_kernel(panel: PanelPage) -> None:
     assert panel.asked() == []
 
 
+def test_a_state_without_turns_asks_for_them(panel: PanelPage) -> None:
+    panel.open(_seq=-1)
+    assert [message["op"] for message in panel.asked()] == ["sync"]
+
+
 def test_a_gap_asks_once_for_all_and_shows_nothing_until_it_comes(panel: PanelPage) -> None:
     panel.open(turn("first"))
     panel.seq += 1

@@ -24,12 +24,12 @@ __all__ = ["panel", "show"]
 _panels: WeakSet[Panel] = WeakSet()
 
 
-def panel(chat: Chat | None = None, *, height: int = 420) -> Panel:
+def panel(chat: Chat | None = None, *, height: int | None = None) -> Panel:
     """Show a conversation as a chat, in a widget; again for the same conversation, it is another view of the same one.
 
     Args:
         chat: The conversation; without it the notebook's own, the one of its `%%chat` cells: whichever is current.
-        height: How high it is, in pixels.
+        height: How high it is, in pixels; 420 if it is not said.
 
     Raises:
         UsageProblem: Where no widgets are, as in a terminal; or if that is no conversation.
@@ -39,7 +39,7 @@ def panel(chat: Chat | None = None, *, height: int = 420) -> Panel:
 
     if not in_kernel():
         raise UsageProblem(
-            "The panel needs a notebook: it works in JupyterLab, Notebook 7, VS Code and Colab. "
+            "The panel needs a notebook that shows widgets, such as JupyterLab's or Notebook's. "
             "Here `%chat` and `nbchat.Chat` do the same."
         )
     if not isinstance(chat, Chat | None):
@@ -47,9 +47,9 @@ def panel(chat: Chat | None = None, *, height: int = 420) -> Panel:
     wanted = None if chat is current() else chat
     for found in _panels:
         if found.chat is wanted and found.comm is not None:
-            found.height = height
+            found.height = height or found.height
             return found
-    made: Panel = _widget().Panel(wanted, height=height)
+    made: Panel = _widget().Panel(wanted, **({"height": height} if height else {}))
     _panels.add(made)
     return made
 

@@ -6,7 +6,7 @@
 
 const PATIENCE = 400; // ms without an answer: what was asked waits for the running cell
 const SILENCE = 6000; // ms: of a live reply something is heard every 2 s
-const SLICE = 8; // ms of painting at a time, so that a long history does not freeze the notebook
+const SLICE = 8; // ms of painting at a time: a long history must not freeze the notebook
 const NEAR = 40; // px from the end that still count as being there
 const SPOKEN = 4000; // characters of a reply that are read out at once
 
@@ -89,7 +89,8 @@ class Conversation {
 		this.asks = []; // what was asked and not carried out yet
 		this.sent = []; // what was typed here, for Up
 		this.growth = new WeakMap(); // how often a turn has grown since it came, for who painted it
-		this.gap = this.silent = this.closed = false;
+		this.gap = this.seq < 0; // a state without turns
+		this.silent = this.closed = false;
 		this.heard = Date.now();
 		this.listen();
 		this.heal(0);
@@ -98,12 +99,11 @@ class Conversation {
 
 	listen() {
 		const off = new AbortController();
-		const repaint = () => this.repaint();
 		const events = {
 			"msg:custom": (message) => this.take(message),
 			"comm:close": () => this.close(),
-			comm_live_update: repaint,
-			"change:models": repaint,
+			comm_live_update: () => this.lost(),
+			"change:models": () => this.repaint(),
 			"change:height": () => this.views.forEach((view) => view.resize()),
 		};
 		for (const [name, react] of Object.entries(events)) this.model.on(name, react);
@@ -147,7 +147,7 @@ class Conversation {
 		if (seq <= this.seq || this.gap) return;
 		if (seq > this.seq + 1) {
 			this.gap = true;
-			this.model.send({ op: "sync" });
+			this.tell({ op: "sync" });
 			return;
 		}
 		changes.forEach((change) => this.change(change));
@@ -184,7 +184,7 @@ class Conversation {
 	settle(seq, head) {
 		this.seq = seq;
 		Object.assign(this.head, head);
-		// Never saved to the kernel: for the notebook's file, which may keep widget states.
+		// For the notebook's file, which may keep widget states; not for the kernel.
 		this.model.set("_turns", this.turns);
 		this.model.set("_head", this.head);
 		this.model.set("_seq", seq);
@@ -209,7 +209,7 @@ class Conversation {
 		ask.timer = setTimeout(() => this.isLate(ask), PATIENCE);
 		this.asks.push(ask);
 		if (ask.text) this.sent.push(ask.text);
-		this.model.send({ op, nonce: ask.nonce, ...fields });
+		this.tell({ op, nonce: ask.nonce, ...fields });
 		this.repaint();
 	}
 
@@ -244,17 +244,17 @@ class Conversation {
 
 	withdraw(ask) {
 		this.drop(ask);
-		this.model.send({ op: "withdraw", nonce: unique(), of: ask.nonce });
+		this.tell({ op: "withdraw", nonce: unique(), of: ask.nonce });
 	}
 
 	refuse(ask, error) {
 		this.asks.push(Object.assign(ask, { error, there: false }));
 	}
 
-	// Silence while a reply is live: frames were lost. In Colab a panel may hear nothing of other cells.
+	// Silence while a reply is live: frames were lost. In Colab that may be so of other cells.
 	heal(quiet) {
 		const may = !this.dead && (this.gap || this.live.size > 0 || globalThis.google?.colab);
-		if (may && Date.now() - this.heard >= quiet && !document.hidden) this.model.send({ op: "sync" });
+		if (may && Date.now() - this.heard >= quiet && !document.hidden) this.tell({ op: "sync" });
 	}
 
 	watch() {
@@ -265,13 +265,25 @@ class Conversation {
 	isSilent() {
 		this.silent = true;
 		this.heal(0);
-		this.say(LOST);
-		this.repaint();
+		this.lost();
 	}
 
 	close() {
 		this.closed = true;
+		this.lost();
+	}
+
+	lost() {
+		if (!this.connected) this.say(LOST);
 		this.repaint();
+	}
+
+	tell(message) {
+		try {
+			this.model.send(message);
+		} catch {
+			this.close(); // its kernel was shut down
+		}
 	}
 
 	repaint() {
@@ -381,7 +393,7 @@ class DrawnTurn {
 		this.body.append(block);
 	}
 
-	// A reply may begin with a heading of any level; to who hears it, that is the one below the turn's.
+	// A reply may begin with any level of heading; for who hears it, that is the one below the turn's.
 	rank(heading, level) {
 		heading.ariaLevel = Math.max(3, 3 + level - (this.first ??= level));
 	}
@@ -413,7 +425,8 @@ function promptOf(text) {
 function lineOf(turn, connected) {
 	const live = isLive(turn);
 	const state = STATES[turn.status] ?? (turn.cut && "Cut off");
-	const parts = [live && !connected ? "Not heard of any more" : state, live && connected && turn.notice, turn.model];
+	const parts = [live && !connected ? "Not heard of any more" : state, live && connected && turn.notice];
+	parts.push(turn.model || turn.provider);
 	if (!live && turn.seconds > 0) parts.push(`${turn.seconds.toFixed(turn.seconds < 10 ? 1 : 0)} s`);
 	if (turn.tokens) parts.push(`${turn.tokens.toLocaleString()} token${turn.tokens > 1 ? "s" : ""}`);
 	parts.push(clock(new Date(turn.time)), turn.cell !== null && `[${turn.cell}]`, turn.stale && "stale");
@@ -443,7 +456,7 @@ function bubble(ask, dead) {
 	return div("turn", promptOf(ask.text), foot);
 }
 
-// Code in replies: if long, in pieces, whose margins and paddings say which goes on from and into another
+// Code in replies: if long, in pieces, whose margins and paddings say which goes on
 
 function piecesOf(tool) {
 	const all = [...tool.closest(".nbchat-blocks").querySelectorAll(".highlight")];
@@ -527,7 +540,7 @@ class View {
 		this.undo = button("undo", "Undo");
 		this.banner = h("p", { class: "nbchat-banner" }, LOST);
 		this.status = h("div", { class: "nbchat-unseen", role: "status" });
-		// The composer comes before the turns, for who goes by Tab; the style sheet sets it last.
+		// The composer comes first for who goes by Tab; the style sheet sets it last.
 		this.root = h("section", { class: "nbchat-panel", "aria-label": "nbchat" });
 		this.root.append(div("bar", this.names, this.fresh, this.undo), this.buildComposer(), this.buildLog(), this.status);
 	}
@@ -610,7 +623,7 @@ class View {
 		this.paintHead(this.convo.head);
 		this.paintWaiting();
 		if (!this.paintTurns(until)) this.schedule();
-		// Focus must not fall to the page, where the next key is the notebook's.
+		// Focus must not fall to the page: the next key would be the notebook's.
 		if (had && (!had.isConnected || had.closest("[hidden]"))) this.composer.focus(STAY);
 		this.setFormulas();
 	}
@@ -696,7 +709,7 @@ class View {
 		box.closest(".highlight")?.toggleAttribute("data-wide", isWide);
 	}
 
-	// By the host's typesetter, a block at a time, for each takes its time. Without one, the TeX can be read.
+	// By the host's typesetter, a block at a time. Without one, the TeX can be read.
 	setFormulas() {
 		if (this.setting || !this.formulas.length) return;
 		this.setting = setTimeout(() => {
@@ -710,7 +723,7 @@ class View {
 		});
 	}
 
-	// Scrolling: at the end while the reader is there; else what they read stays in sight
+	// Scrolling: at the end while the reader is there; else what is read stays in sight
 
 	onScroll() {
 		const { scrollTop, scrollHeight, clientHeight } = this.log;

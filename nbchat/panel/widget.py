@@ -14,7 +14,6 @@ import json
 import threading
 import time
 from collections import deque
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,9 @@ from nbchat.config import settings
 from nbchat.errors import UsageProblem
 from nbchat.loop import SharedWorker
 from nbchat.messages import clean
-from nbchat.notebook import apart_from_cells, page_session
+from nbchat.notebook import apart_from_cells, cell_id, page_session
 from nbchat.panel import actions
+from nbchat.panel.entry import Json
 from nbchat.panel.transcript import Transcript, Update
 from nbchat.providers import registry
 
@@ -47,6 +47,9 @@ _MIND_CHANGED = 0.05
 """Seconds in which a prompt that has waited for a cell may still be withdrawn by the message behind it."""
 _REMEMBERED = 100
 """How many of the page's messages are known again."""
+
+_INSTEAD = "nbchat's panel: run this cell to see the conversation; `%chat export` writes it down."
+"""What is there where no kernel or no page is."""
 
 _SETTINGS = ["model", "aliases", "panel_sends"]
 """The settings that the panel shows."""
@@ -68,15 +71,18 @@ class Panel(anywidget.AnyWidget):
     _ipython_display_ = None  # which ipywidgets 7 has, and IPython would prefer to the bundle below
 
     # Computed when somebody asks; what stands under these names, perhaps from a page, is never looked at.
-    _turns: List[Any] = List().tag(sync=True, to_json=lambda _, panel: panel._transcript.snapshot()[0])
+    _turns: List[Any] = List().tag(sync=True, to_json=lambda _, panel: panel._turns_for_the_page())
     _head = Dict().tag(sync=True, to_json=lambda _, panel: panel._transcript.snapshot()[1])
-    _seq = Int().tag(sync=True, to_json=lambda _, panel: panel._sent)
+    _seq = Int().tag(sync=True, to_json=lambda _, panel: panel._sent if panel._has_page else -1)
     _sends = Unicode().tag(sync=True)
     models = List(Unicode()).tag(sync=True)
     height = Int(HEIGHT).tag(sync=True)
 
     def __init__(self, chat: Chat | None = None, *, height: int = HEIGHT) -> None:
         self._lock = threading.RLock()  # so that frames leave in the order of their numbers, and states between them
+        self._has_page = bool(cell_id())
+        """Else this may be a run without any (nbclient), which writes the state into the notebook: no turns, then. A
+        page that is there all the same asks for them."""
         self._sent = 0
         self._last, self._size = 0.0, 0  # of the last frame: when it left, and its bytes
         self._wants_whole = False
@@ -123,14 +129,10 @@ class Panel(anywidget.AnyWidget):
         """The view, and one sentence for where no page is; a transcript would be out of date as soon as it is saved."""
         found = super()._repr_mimebundle_(**kwargs)
         data, metadata = found or ({}, {})
-        words = self._words()
-        return data | {"text/plain": words, "text/html": f"<p>{escape(words)}</p>"}, metadata
+        return data | {"text/plain": _INSTEAD, "text/html": _INSTEAD}, metadata
 
-    def _words(self) -> str:
-        chat = self._transcript.chat
-        count = len(chat.history)
-        words = f"nbchat panel: {count:,} turn{'s' * (count != 1)} with {clean(chat.model)}."
-        return words if self.chat else f"{words} Run the cell to see it; `%chat export` writes the conversation down."
+    def _turns_for_the_page(self) -> list[Json]:
+        return self._transcript.snapshot()[0] if self._has_page else []
 
     def _look(self) -> None:
         """Have a look at the conversation soon; from any thread."""
@@ -197,7 +199,7 @@ class Panel(anywidget.AnyWidget):
             self._answer("ack", actions.nonce_of(content), str(problem))
             return
         if request.op == "sync":
-            self._wants_whole = True
+            self._has_page = self._wants_whole = True
             self._look()
             return
         self._answer("ack", request.nonce)
