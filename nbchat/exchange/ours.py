@@ -24,6 +24,8 @@ from nbchat.messages import Message, Notice, Usage
 _VERSION = 1
 _MOST_NOTICES = 20
 _MOST_OPTIONS = 100
+_NO_OPTIONS = {"model", "messages", "provider", "base_url", "proxy", "system", "history", "new", "instead_of"}
+"""What a prompt is sent with, but no option of a provider's."""
 _LONGEST_ERROR = 1_000
 
 
@@ -118,7 +120,7 @@ def _usage(value: Any) -> Usage | None:
 def _options(value: Any) -> dict[str, Any]:
     """Numbers, and true or false: what a turn may keep of its options."""
     known = list(believed.mapping(value).items())[:_MOST_OPTIONS]
-    return {name: each for name, each in known if name.isidentifier() and _is_number(each)}
+    return {name: each for name, each in known if name.isidentifier() and name not in _NO_OPTIONS and _is_number(each)}
 
 
 def _is_number(value: Any) -> bool:

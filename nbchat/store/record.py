@@ -113,7 +113,8 @@ class Record:
         """Give these turns the digests of their prompts, as far as the file has them."""
         found = self._reader.read(lambda db: statements.asked(db, self._id)) or {}
         for turn in turns:
-            turn._asked = turn._asked or found.get((turn.id, rows.moment(turn.started)), "")
+            if not turn._asked and (before := rows.stored(turn)):
+                turn._asked = found.get(before[1][:2], "")
 
     def load(self, turns: Sequence[Turn]) -> None:
         """Read the texts of these turns; they are empty if that is not possible."""
