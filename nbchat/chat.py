@@ -189,6 +189,15 @@ class Chat:
         """
         return self._again(turn or self._last_turn("retry"), _choose(model) if model else None)
 
+    def edit(self, turn: Turn, prompt: str) -> Reply:
+        """Send another prompt in a turn's place, to whom and with what that one was sent.
+
+        Raises:
+            UsageProblem: If there is nothing to send, or whom it was sent to cannot be asked; nothing is changed then.
+        """
+        _require_text(prompt)
+        return self._again(turn, None, prompt=clean(prompt))
+
     def go_on(self) -> Reply:
         """Let the last reply go on that was stopped or cut off; what comes is appended to it.
 
@@ -205,13 +214,13 @@ class Chat:
             raise UsageProblem(f"There is nothing to {what}: this conversation has no turn yet.")
         return self.history[-1]
 
-    def _again(self, old: Turn, choice: registry.Choice | None, *, begun: str = "") -> Reply:
-        """Send a turn's prompt as a new version of it."""
+    def _again(self, old: Turn, choice: registry.Choice | None, *, prompt: str = "", begun: str = "") -> Reply:
+        """Send a turn's prompt, or another one, as a new version of it."""
         known = self._calls.get(old)
         own = (known.own_system, known.own_options) if known else (old.system, old.options)
         call = replace(self._call(choice or self._call_of(old).choice, True, *own), begun=begun)
-        turn = _turn(old.prompt, call, old.cell)
-        turn.execution, turn.is_source = old.execution, old.is_source
+        turn = _turn(prompt or old.prompt, call, old.cell)
+        turn.execution, turn.is_source = old.execution, old.is_source and not prompt
         turn.chunks += [begun] if begun else []
         with self._lock:
             self._last = call.choice
@@ -246,14 +255,16 @@ class Chat:
 
     def stop(self) -> int:
         """Stop all replies of this conversation that are under way, and say how many."""
-        live = [reply for reply in list(self._replies.values()) if not reply.wait(0)]
+        known = [ref() for ref in self._replies.valuerefs()]  # all at once: other threads may be adding to them
+        live = [reply for reply in known if reply and not reply.wait(0)]
         for reply in reversed(live):  # the last first, so that none of those in the queue begins
             reply.stop()
         return len(live)
 
     def reply_of(self, turn: Turn) -> Reply:
         """The reply of a turn, be it under way or done; one that failed is not raised again."""
-        reply = self._replies.get(turn.key)
+        with self._lock:  # a turn is in the history a moment before its reply is known
+            reply = self._replies.get(turn.key)
         return reply if reply and not reply.error else Reply.of(turn)
 
     def reset(self) -> int:
@@ -404,7 +415,8 @@ class Chat:
     def _unseen(self) -> list[Notice]:
         """A word about each reply that ended while its page was away; said once."""
         notices = []
-        for turn in [turn for turn in self._calls if turn.unseen]:
+        known = [ref() for ref in self._calls.keyrefs()]  # all at once: other threads may be adding to them
+        for turn in [turn for turn in known if turn and turn.unseen]:
             turn.unseen = False
             if number := self.history.number(turn):
                 word = f"the reply to turn {number} ended while the page was away (%chat show {number} shows it)"

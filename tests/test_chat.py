@@ -250,6 +250,24 @@ def test_a_prompt_for_which_no_room_is_left_was_sent_alone() -> None:
     assert chat.history.stale() == []
 
 
+def test_whoever_hears_of_a_turn_finds_its_reply() -> None:
+    class Hears:
+        def changed(self) -> None:
+            self.asks = threading.Thread(target=self.ask)
+            self.asks.start()
+            self.asks.join(0.2)  # it may have to wait until the reply has begun
+
+        def ask(self) -> None:
+            self.found = chat.reply_of(chat.history[0])
+
+    chat, hears = Chat(provider=Gate()), Hears()
+    chat.history.watch(hears.changed)
+    reply = chat.send("a")
+    hears.asks.join(5)
+    assert hears.found is reply
+    reply.stop()
+
+
 def test_a_turn_that_is_taken_out_while_it_streams_makes_nothing_stale() -> None:
     gate = Gate()
     chat = Chat(provider=Echo())

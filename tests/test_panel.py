@@ -12,6 +12,7 @@ from ast import literal_eval
 from collections.abc import Callable, Iterator
 from copy import copy
 from datetime import datetime
+from inspect import signature
 from itertools import count
 from typing import Any
 
@@ -29,7 +30,7 @@ from nbchat.conversations import conversations
 from nbchat.errors import ProviderError
 from nbchat.history import Turn
 from nbchat.messages import Notice, Reasoning, Usage
-from nbchat.panel import widget
+from nbchat.panel import entry, widget
 from nbchat.panel.transcript import Transcript
 from nbchat.panel.widget import Panel
 from nbchat.testing import Gate, ScriptedProvider
@@ -405,6 +406,80 @@ def notebook_cell(id: str) -> Any:
     from nbchat.history import Cell
 
     return Cell(id, 0)
+
+
+def test_an_edited_prompt_goes_by_the_proxy_and_with_all_options_of_its_turn(open_page: Open) -> None:
+    provider = ScriptedProvider("one", "two")
+    chat = Chat(provider=provider)
+    page = open_page(chat)
+    chat.send("a", proxy="http://127.0.0.1:9", stop="X", temperature=0.3).result(WAIT)
+    page.settle()
+    page.ask("edit", id=page.turns[0]["id"], text="b")
+    page.settle()
+    assert page.prompts == ["b"]
+    assert provider.calls[1].options == provider.calls[0].options
+    assert provider.calls[1].options["proxy"] == "http://127.0.0.1:9"
+
+
+def test_a_prompt_goes_to_the_conversation_that_a_cell_has_just_switched_to(open_page: Open) -> None:
+    page = open_page()
+    for name in ("one", "two", "three"):
+        page.ask("new")  # so that the next look would be a while away
+        conversations.switch(name)
+        page.ask("send", text=f"to {name}", model="")
+        assert [turn.prompt for turn in conversations.named(name).history] == [f"to {name}"]
+
+
+def test_what_is_shown_stays_while_many_turns_are_taken_in(open_page: Open) -> None:
+    chat = with_turns(100)
+    page = open_page(chat)
+    page.settle()
+    seen = len(page.frames)
+    chat.history.extend(with_turns(45).history[:])
+    page.settle()
+    changes = [change for frame in page.frames[seen:] for change in frame["changes"]]
+    assert not [change for change in changes if "gone" in change]
+    assert [turn["number"] for turn in page.turns] == list(range(1, 146))
+
+
+def test_a_reply_that_cannot_be_rendered_is_shown_as_it_is_and_the_others_as_ever(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Live(entry.rendering.Live):
+        def finish(self, text: str) -> str:
+            if "bad" in text:
+                raise RuntimeError(text)
+            return super().finish(text)
+
+    monkeypatch.setattr(entry.rendering, "Live", Live)
+    page = open_page(scripted("good *one*", "bad *two*", "good *three*"))
+    for prompt in "abc":
+        page.ask("send", text=prompt, model="")
+    page.settle()
+    first, second, third = ("".join(turn["blocks"]) for turn in page.turns)
+    assert "<em>one</em>" in first
+    assert "bad *two*" in second
+    assert "<em>three</em>" in third
+    assert [turn["status"] for turn in page.turns] == ["done"] * 3
+
+
+def test_another_default_of_the_system_prompt_shows_what_is_stale(open_page: Open) -> None:
+    page = open_page(scripted("one", "two"))
+    page.ask("send", text="a", model="")
+    page.settle()
+    assert not page.turns[0]["stale"]
+    nbchat_settings().system = "Be brief."
+    page.until(lambda: page.turns[0]["stale"])
+
+
+@pytest.mark.parametrize("height", [0, -5, 10**9, 420.5, "big", True])
+def test_a_height_is_a_number_of_pixels(pretended_kernel: front_end.Kernel, height: Any) -> None:
+    with pytest.raises(UsageProblem, match="from 200 to 4,000"):
+        nbchat.panel(height=height)
+
+
+def test_the_function_tells_its_arguments(pretended_kernel: front_end.Kernel) -> None:
+    assert list(signature(nbchat.panel).parameters) == ["chat", "height"]
 
 
 def test_an_edited_prompt_keeps_the_system_prompt_and_options_of_its_turn(open_page: Open) -> None:

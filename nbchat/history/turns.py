@@ -135,7 +135,7 @@ class History(Sequence[Turn]):
                 self._change("send", [(turn, "current")], new=[turn])
                 return None
             if turn.cell is None:
-                turn.cell, turn.session, turn.execution = old.cell, old.session, turn.execution or old.execution
+                turn.cell, turn.session = old.cell, old.session
             self._put_in_place(turn, old)
             return old
 
@@ -383,7 +383,7 @@ class History(Sequence[Turn]):
     def copy_of(self, other: History) -> None:
         """Have the turns of another history, with their versions, if it has none; what is under way is left out."""
         with self._lock:
-            for id, versions in other._versions.items():
+            for id, versions in list(other._versions.items()):  # another thread may be adding to them
                 copies = [copy(turn) for turn in versions if turn.standing != "gone" and not turn.is_live]
                 if copies:
                     self._versions[id] = copies

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["panel", "show"]
 
+_LOWEST, _HIGHEST = 200, 4_000
+"""Of the height, in pixels."""
+
 _panels: WeakSet[Panel] = WeakSet()
 
 
@@ -42,6 +45,8 @@ def panel(chat: Chat | None = None, *, height: int | None = None) -> Panel:
             "The panel needs a notebook that shows widgets, such as JupyterLab's or Notebook's. "
             "Here `%chat` and `nbchat.Chat` do the same."
         )
+    if not (height is None or (type(height) is int and _LOWEST <= height <= _HIGHEST)):
+        raise UsageProblem(f"The height of a panel is a number of pixels, from {_LOWEST} to {_HIGHEST:,}.")
     if not isinstance(chat, Chat | None):
         raise UsageProblem(f"A panel shows an `nbchat.Chat`, not {type(chat).__name__}.")
     wanted = None if chat is current() else chat
@@ -94,7 +99,8 @@ def _widget() -> Any:
 class _Callable(ModuleType):
     """Importing a package puts its module under the package's name: this one may be called as the function is."""
 
-    __call__ = staticmethod(panel)
+    def __call__(self, chat: Chat | None = None, *, height: int | None = None) -> Panel:
+        return panel(chat, height=height)
 
 
 sys.modules[__name__].__class__ = _Callable

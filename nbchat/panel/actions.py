@@ -108,8 +108,7 @@ def _retry(transcript: Transcript, id: str, model: str) -> None:
 
 
 def _edit(transcript: Transcript, id: str, text: str) -> None:
-    turn = _turn(transcript, id)
-    transcript.chat.send(text, instead_of=turn, system=turn.system, **turn.options)
+    transcript.chat.edit(_turn(transcript, id), text)
 
 
 def _delete(transcript: Transcript, id: str) -> None:

@@ -13,8 +13,9 @@ from nbchat.reply import Reply
 
 Json = dict[str, Any]
 
-_STEP = 4_000
-"""Text that comes at once is drawn in steps of so many characters, so that no block keeps the page busy for long."""
+_STEP, _PLAIN_STEP = 4_000, 200_000
+"""Text that comes at once is drawn in steps of so many characters, so that no block keeps the page busy for long; in
+longer ones beyond where it is shown as plain text."""
 
 
 class Entry:
@@ -36,7 +37,7 @@ class Entry:
         self._place: Json = {}
         self._said: Json = dict(_fixed(turn))
         self._blocks: list[str] = []
-        self._reasoning = ""
+        self._reasoning = self._half = ""
         self._tail = ""
 
     @property
@@ -66,8 +67,8 @@ class Entry:
         """
         self._place |= place
         is_over = not self.turn.is_live  # asked first: from then on all of it is there
-        blocks, tail = self._draw(is_over)
-        thoughts = self._think()
+        blocks, tail = self._drawn_or_plain(is_over)
+        thoughts = self._think(is_over)
         said = dict(self._say(is_over))
         new = {name: value for name, value in said.items() if name not in self._said or self._said[name] != value}
         if new.keys() == {"seconds"} and not is_over:
@@ -86,14 +87,24 @@ class Entry:
         told = {name: part for name, part in parts.items() if part}
         return {"id": self.turn.id, **told} if told else {}
 
+    def _drawn_or_plain(self, is_over: bool) -> tuple[list[str], str]:
+        """What `_draw` gives; of a reply that cannot be rendered, all of it as it is, once it is whole."""
+        try:
+            return self._draw(is_over)
+        except Exception:  # whatever it holds, the page must not lose the other turns by it
+            if not is_over:
+                return [], self._tail
+            self._live, self._digest = None, self.turn.digest
+            return [rendering.as_it_is(self.turn.text)], ""
+
     def _draw(self, is_over: bool) -> tuple[list[str], str]:
         """The blocks that are finished now, and the tail below them."""
         if self._live is None:
             return [], ""
         text, tail, blocks = self.turn.text, self._tail, []
-        in_steps = self._drawn or len(text) <= rendering.LIMIT  # else it is shown as plain text, all of it
-        while in_steps and self._drawn < len(text) - (_STEP if is_over else 0):
-            self._drawn = min(len(text), self._drawn + _STEP)
+        while self._drawn < len(text) - (_STEP if is_over else 0):
+            is_plain = len(text) > rendering.LIMIT and not 0 < self._drawn < rendering.LIMIT
+            self._drawn = min(len(text), self._drawn + (_PLAIN_STEP if is_plain else _STEP))
             sealed, tail = self._live.update(text[: self._drawn])
             blocks.append(sealed)
         if is_over:
@@ -101,10 +112,13 @@ class Entry:
             self._live, self._digest, tail = None, self.turn.digest, ""
         return [block for block in blocks if block], tail
 
-    def _think(self) -> str:
+    def _think(self, is_over: bool) -> str:
         new = self.turn.thoughts[self._thoughts :]
         self._thoughts += len(new)
-        return clean("".join(new))
+        text = self._half + "".join(new)
+        is_half = "\ud800" <= text[-1:] <= "\udbff" and not is_over  # the other half of the character comes next
+        self._half = text[-1:] if is_half else ""
+        return clean(text.removesuffix(self._half))
 
     def _say(self, is_over: bool) -> Iterator[tuple[str, Any]]:
         """What is said beside the reply itself, as far as it may change."""
@@ -145,4 +159,4 @@ def _fixed(turn: Turn) -> Iterator[tuple[str, Any]]:
 
 def _whole(value: object) -> int | None:
     """A number of tokens; somebody's provider may give anything."""
-    return value if isinstance(value, int) and 0 <= value < 1 << 53 else None
+    return value if type(value) is int and 0 <= value < 1 << 53 else None

@@ -117,16 +117,16 @@ class Transcript:
         history = self.chat.history
         turns = history[:]
         known = {entry.turn.id: entry for entry in self._entries}
-        shown = turns[len(turns) - self._room(turns, known) :]
-        begin = len(turns) - len(shown)
+        shown = self._shown(turns, known)
+        begin = max(0, len(turns) - self._most)
         stale = {turn.id for turn in history.stale(turns[begin - 1] if begin else None)}
-        ids = {turn.id for turn in shown}
+        ids = {turn.id for _, turn in shown}
         order = [id for id in known if id in ids]
         changes: list[Json] = [{"id": id, "gone": True} for id in known if id not in ids]
-        self._entries = [self._entry(turn, known.get(turn.id)) for turn in shown]
-        for at, entry in enumerate(self._entries):
+        self._entries = [self._entry(turn, known.get(turn.id)) for _, turn in shown]
+        for at, (number, entry) in enumerate(zip([number for number, _ in shown], self._entries, strict=True)):
             id, versions = entry.turn.id, len(history.versions(entry.turn))
-            change = entry.advance(number=begin + at + 1, stale=id in stale, versions=versions)
+            change = entry.advance(number=number, stale=id in stale, versions=versions)
             if entry is not known.get(id) or order[at] != id:
                 change = {"id": id, "at": at, "turn": entry.whole()}
                 order = [other for other in order if other != id]
@@ -141,20 +141,24 @@ class Transcript:
         known.turn = turn  # a fork has copies
         return known
 
-    def _room(self, turns: Sequence[Turn], known: dict[str, Entry]) -> int:
-        """How many of the newest turns are taken in now; the rest of what is to be shown has to wait."""
-        most = min(len(turns), self._most)
-        new = size = 0
-        for count, turn in enumerate(reversed(turns[len(turns) - most :])):
-            if (entry := known.get(turn.id)) and entry.shows(turn):
+    def _shown(self, turns: Sequence[Turn], known: dict[str, Entry]) -> list[tuple[int, Turn]]:
+        """What is shown now, with numbers: what the page has, and so much more of it that no frame takes long."""
+        begin = max(0, len(turns) - self._most)
+        had = {turn.id for turn in turns[begin:] if (entry := known.get(turn.id)) and entry.shows(turn)}
+        new, size = set[str](), 0
+        for end in range(len(turns), begin, -1):
+            turn = turns[end - 1]
+            if turn.id in had:
                 continue
-            if new == _AT_ONCE or size > _TEXT_AT_ONCE:
+            if len(new) == _AT_ONCE or size > _TEXT_AT_ONCE:
                 self._is_behind = True
-                return count
+                break
             if not turn.is_read:
-                _read(turns[max(0, len(turns) - count - _AT_ONCE) : len(turns) - count])
-            new, size = new + 1, size + len(turn.text)
-        return most
+                _read(turns[max(begin, end - _AT_ONCE) : end])
+            new.add(turn.id)
+            size += len(turn.text)
+        wanted = had | new
+        return [(number, turn) for number, turn in enumerate(turns[begin:], begin + 1) if turn.id in wanted]
 
     def _look_up(self) -> Json:
         """What stands above and below the turns."""

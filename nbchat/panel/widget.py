@@ -51,8 +51,8 @@ _REMEMBERED = 100
 _INSTEAD = "nbchat's panel: run this cell to see the conversation; `%chat export` writes it down."
 """What is there where no kernel or no page is."""
 
-_SETTINGS = ["model", "aliases", "panel_sends"]
-"""The settings that the panel shows."""
+_SETTINGS = ["model", "aliases", "system", "panel_sends"]
+"""The settings that what the panel shows depends on."""
 
 _worker = SharedWorker("nbchat-panel").get
 
@@ -95,11 +95,11 @@ class Panel(anywidget.AnyWidget):
         self._transcript = Transcript(chat, self._look)
         self._transcript.changes()  # the page gets them with the state
         self._settings = settings()
+        self._ticker = self._worker.submit(self._tick())  # before there is a comm, which may be closed at once
         super().__init__(height=height, **self._from_settings())
         _answer_on_the_subshell_that_was_asked(self.comm)
         self.on_msg(self._receive)
         self._settings.observe(self._take_settings, _SETTINGS)
-        self._ticker = self._worker.submit(self._tick())
         self._look()
 
     @property
@@ -207,14 +207,15 @@ class Panel(anywidget.AnyWidget):
             self._known.append(request.nonce)
             if request.op == "withdraw":
                 self._withdrawn.append(request.values["of"])
-            self._worker.submit(self._carry_out(request, page_session()))
+            self._worker.submit(self._carry_out(request, page_session(), time.monotonic() + _MIND_CHANGED))
 
-    async def _carry_out(self, request: actions.Request, page: str) -> None:
+    async def _carry_out(self, request: actions.Request, page: str, earliest: float) -> None:
         """Do what the page asks for, after what it asked for before; then tell it how that went."""
         with apart_from_cells(page):
             async with self._order:
                 if request.op == "send":
-                    await asyncio.sleep(_MIND_CHANGED)
+                    await asyncio.sleep(max(0, earliest - time.monotonic()))
+                self._draw()  # a cell may have gone to another conversation
                 outcome = self._act(request)
                 self._draw()  # so that the page has the turn before it hears that the prompt was sent
             self._answer("done", request.nonce, *outcome)

@@ -23,7 +23,12 @@ from nbchat.rendering.live import Frame, Live
 from nbchat.rendering.markdown import parse, to_html
 from nbchat.rendering.pages import LIMIT, page, plain, tidy, too_long
 
-__all__ = ["LIMIT", "Frame", "Live", "caption", "last_lines", "quote", "reasoning", "render"]
+__all__ = ["LIMIT", "Frame", "Live", "as_it_is", "caption", "last_lines", "quote", "reasoning", "render"]
+
+
+def as_it_is(text: str) -> str:
+    """A text without any markup, as one safe HTML element."""
+    return page(plain(text))
 
 
 def render(text: str) -> str:
