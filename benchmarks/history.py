@@ -6,8 +6,9 @@ Conversations of turns of 2 kB, from a hundred cells of a notebook, are put into
 that notebook, in turn for the long conversation and for an empty one. One cell loads the extension and registers a
 provider; what is measured begins with the request of the first `%%chat`: the time until the provider is asked, until
 the first display, until the cell ends, and the kernel's processor time; once with as many of the newest turns as fit in
-8,000 tokens, and once with all that fit in two million. Printed are the ratios to the empty conversation, and for the first and the
-last the milliseconds that the long one adds: at most 50 are promised for 10,000 turns. Medians; the least in brackets.
+8,000 tokens, and once with all that fit in two million. Printed are the ratios to the empty conversation, and for the
+first and the last the milliseconds that the long one adds: at most 50 are promised for 10,000 turns. Medians; the least
+in brackets.
 
 Then, in the same kernel, from a cell that has not run: how long `Chat.send` takes, and `Chat.preview`, which builds a
 request; as ratios to those of a `Chat` that has only the last 20 turns, so that both send the same.
