@@ -11,16 +11,15 @@ from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect
 
-import nbchat
+from nbchat.panel.widget import Panel
 from nbchat.rendering import Live
 
 Json = dict[str, Any]
 
-PANEL = Path(nbchat.__file__).parent / "panel"
 FILES = {
-    "panel.js": (PANEL / "panel.js", "text/javascript"),
-    "panel.css": (PANEL / "panel.css", "text/css"),
-    "stub_model.js": (Path(__file__).parent / "stub_model.js", "text/javascript"),
+    "panel.js": (Panel._esm, "text/javascript"),
+    "panel.css": (Panel._css, "text/css"),
+    "stub_model.js": ((Path(__file__).parent / "stub_model.js").read_text(), "text/javascript"),
 }
 PAGE = """<!doctype html><html lang="en"{html}><head><title>A notebook</title><meta charset="utf-8">
 <meta name="viewport" content="width=device-width"><link rel="stylesheet" href="panel.css">
@@ -96,8 +95,8 @@ class PanelPage:
     def _serve(self, route: Route) -> None:
         name = route.request.url.removeprefix(SITE)
         if name in FILES:
-            path, kind = FILES[name]
-            route.fulfill(body=path.read_text(), content_type=f"{kind}; charset=utf-8")
+            text, kind = FILES[name]
+            route.fulfill(body=text, content_type=f"{kind}; charset=utf-8")
         elif name == "":
             page = PAGE.format(variables=self.variables, body=self.body, html=self.html)
             route.fulfill(body=page, content_type="text/html; charset=utf-8")

@@ -39,7 +39,7 @@ class Stub {
 			send: (content) => this.send(content),
 			on: (name, react) => this.on(name, react),
 			off: (name, react) => this.off(name, react),
-			widget_manager: { _rendermime: { latexTypesetter: { typeset: (block) => this.typeset.push(block) } } },
+			widget_manager: { context: { path: window.notebook }, _rendermime: { latexTypesetter: { typeset: (block) => this.typeset.push(block) } } },
 		};
 	}
 }

@@ -183,6 +183,24 @@ def test_a_gap_asks_once_for_all_and_shows_nothing_until_it_comes(panel: PanelPa
     expect(panel.button("Undo: it")).to_be_visible()
 
 
+def test_a_whole_that_got_lost_is_asked_for_again_after_a_while(panel: PanelPage) -> None:
+    panel.open(turn("first"))
+    panel.seq += 1
+    panel.put(turn("lost its neighbour"))
+    panel.put(turn("likewise"))
+    panel.page.evaluate("const now = Date.now; Date.now = () => now.call(Date) + 7000")
+    panel.put(turn("much later"))
+    assert [one["op"] for one in panel.asked()] == ["sync", "sync"]
+
+
+def test_a_prompt_that_comes_back_with_the_whole_is_shown_once(panel: PanelPage) -> None:
+    panel.open()
+    panel.composer.fill("Hello")
+    panel.composer.press("Enter")
+    panel.say({"op": "snapshot", "seq": 3, "turns": [live("Hello")], "head": {}})
+    expect(panel.root.locator(".nbchat-prompt")).to_have_text(["Hello"])
+
+
 def test_a_frame_that_comes_twice_counts_once(panel: PanelPage) -> None:
     asked = live()
     panel.open(asked)
@@ -275,6 +293,18 @@ def test_a_prompt_that_waits_for_a_cell_says_so_and_can_be_withdrawn(panel: Pane
     expect(panel.log).not_to_contain_text(WAITING)
 
 
+def test_a_withdraw_that_came_too_late_is_said_and_takes_nothing_away(panel: PanelPage) -> None:
+    panel.open()
+    panel.composer.fill("Will you?")
+    panel.composer.press("Enter")
+    expect(panel.log).to_contain_text(WAITING)
+    panel.composer.fill("Or not?")
+    panel.button("Withdraw").click()
+    expect(panel.composer).to_have_value("Or not?\n\nWill you?")
+    panel.answer("withdraw", error="It was sent already: Stop ends the reply.")
+    expect(panel.root.locator(".nbchat-word")).to_contain_text("It was sent already")
+
+
 def test_a_prompt_that_was_taken_is_shown_once(panel: PanelPage) -> None:
     panel.open()
     panel.composer.fill("Hello")
@@ -347,6 +377,28 @@ def test_a_saved_widget_without_a_kernel_shows_its_turns_and_one_honest_sentence
     expect(panel.log).not_to_contain_text("Replying")
     expect(panel.button("Stop")).to_be_hidden()
     assert panel.asked() == []
+
+
+def test_a_saved_state_without_turns_and_without_a_kernel_says_so_too(panel: PanelPage) -> None:
+    panel.open(connected=False, _seq=-1)
+    expect(panel.banner).to_be_visible()
+    assert panel.asked() == []
+
+
+def test_what_the_host_reads_again_after_a_lost_connection_is_shown(panel: PanelPage) -> None:
+    panel.open(live("Unfinished"))
+    panel.page.evaluate(
+        """(turns) => {
+            window.panel.stub.set("_turns", turns);
+            window.panel.stub.set("_seq", 12);
+        }""",
+        [turn("Finished"), turn("And another")],
+    )
+    expect(panel.root.locator(".nbchat-prompt")).to_have_text(["Finished", "And another"])
+    expect(panel.button("Stop")).to_be_hidden()
+    panel.seq = 12
+    panel.put(turn("And one more"), at=2)
+    expect(panel.root.locator(".nbchat-prompt")).to_have_count(3)
 
 
 def test_silence_while_a_reply_is_live_is_said_and_healed_by_the_next_word(panel: PanelPage) -> None:
@@ -485,6 +537,16 @@ def test_the_draft_outlives_the_page(panel: PanelPage) -> None:
     panel.composer.press("Enter")
     panel.open()
     expect(panel.composer).to_have_value("")
+
+
+def test_the_draft_outlives_the_kernel_where_the_notebook_can_be_told(panel: PanelPage) -> None:
+    panel.page.add_init_script("window.notebook = 'a/talk.ipynb'")
+    panel.open()
+    panel.composer.fill("Half a thou")
+    assert panel.page.evaluate("Object.keys(sessionStorage)") == ["nbchat-draft-a/talk.ipynb"]
+    panel.open(head={"mine": False})
+    panel.composer.fill("Another")
+    assert panel.page.evaluate("Object.keys(sessionStorage).length") == 2
 
 
 def test_a_host_that_denies_storage_has_a_panel_all_the_same(panel: PanelPage) -> None:
@@ -639,6 +701,7 @@ def test_scrolling_up_ends_that_at_once_and_latest_brings_it_back(panel: PanelPa
     panel.push({"id": asked["id"], "add": {"blocks": blocks_of(LONG)}})
     assert panel.scrolled()["top"] == before["top"]
     panel.button("Latest").click()
+    expect(panel.log).to_be_focused()
     assert panel.scrolled()["left"] < 2
     panel.push({"id": asked["id"], "add": {"blocks": blocks_of(LONG)}})
     assert panel.scrolled()["left"] < 2
@@ -868,6 +931,8 @@ def test_edit_asks_with_the_new_text_and_escape_leaves_it_as_it_was(panel: Panel
     expect(box).to_have_count(0)
     expect(panel.turn(0)).to_contain_text("Old prompt")
     assert panel.asked() == []
+    panel.composer.press("ArrowUp")
+    expect(panel.composer).to_have_value("Changed")
     panel.turn(0).get_by_role("button", name="Edit prompt").click()
     box.fill("New")
     box.press("Shift+Enter")
@@ -920,6 +985,18 @@ def test_delete_takes_one_turn_and_offers_undo(panel: PanelPage) -> None:
     assert len(panel.asked("undo")) == 1
     expect(word).to_be_hidden()
     assert panel.page.evaluate("document.querySelector('.nbchat-panel').contains(document.activeElement)")
+
+
+def test_undo_of_a_deletion_is_not_offered_once_something_else_would_be_undone(panel: PanelPage) -> None:
+    told = turn("Delete me")
+    panel.open(told)
+    panel.turn(0).get_by_role("button", name="Delete").click()
+    panel.push({"id": told["id"], "gone": True}, head={"undo": "the deletion of “Delete me”"})
+    panel.answer("delete")
+    offer = panel.root.get_by_role("button", name="Undo the deletion")
+    expect(offer).to_be_visible()
+    panel.push(head={"undo": "the prompt “Of a cell”"})
+    expect(offer).to_be_hidden()
 
 
 def test_hide_and_show_are_one_or_the_other(panel: PanelPage) -> None:
@@ -1264,6 +1341,6 @@ def test_frames_between_two_paintings_are_painted_at_once(panel: PanelPage) -> N
 
 
 def test_script_and_style_ride_in_every_saved_widget_and_stay_small() -> None:
-    from panel_page import FILES
+    from nbchat.panel.widget import Panel
 
-    assert sum(FILES[name][0].stat().st_size for name in ("panel.js", "panel.css")) < 40_000
+    assert len(f"{Panel._esm}{Panel._css}".encode()) < 40_000

@@ -70,7 +70,7 @@ function behind(model) {
 	const look = (whole) => (found = whole ?? {});
 	const seq = model.get("_seq");
 	model.on("change:_seq", look);
-	model.set("_seq", -1);
+	model.set("_seq", seq - 1);
 	model.set("_seq", seq);
 	model.off("change:_seq", look);
 	return found;
@@ -104,6 +104,7 @@ class Conversation {
 			"comm:close": () => this.close(),
 			comm_live_update: () => this.lost(),
 			"change:models": () => this.repaint(),
+			"change:_seq": () => this.reread(), // after a lost connection has come back
 			"change:height": () => this.views.forEach((view) => view.resize()),
 		};
 		for (const [name, react] of Object.entries(events)) this.model.on(name, react);
@@ -144,9 +145,11 @@ class Conversation {
 	}
 
 	fold({ seq, changes, head }) {
-		if (seq <= this.seq || this.gap) return;
-		if (seq > this.seq + 1) {
+		if (seq <= this.seq) return;
+		if (this.gap || seq > this.seq + 1) {
+			if (this.gap && Date.now() - this.synced < SILENCE) return;
 			this.gap = true;
+			this.synced = Date.now();
 			this.tell({ op: "sync" });
 			return;
 		}
@@ -177,8 +180,17 @@ class Conversation {
 	adopt({ seq, turns, head }) {
 		if (seq < this.seq) return; // for another browser tab, and older than what is known here
 		this.gap = false;
+		const known = new Set(this.turns.map((turn) => turn.id));
+		for (const turn of turns) if (!known.has(turn.id)) this.arrived(turn);
 		this.turns.splice(0, Infinity, ...turns);
 		this.settle(seq, head);
+	}
+
+	reread() {
+		const [seq, turns, head] = ["_seq", "_turns", "_head"].map((name) => this.model.get(name));
+		if (seq <= this.seq) return;
+		this.adopt({ seq, turns, head });
+		this.repaint();
 	}
 
 	settle(seq, head) {
@@ -242,9 +254,9 @@ class Conversation {
 		this.repaint();
 	}
 
-	withdraw(ask) {
+	withdraw(view, ask) {
 		this.drop(ask);
-		this.tell({ op: "withdraw", nonce: unique(), of: ask.nonce });
+		this.ask(view, "withdraw", { of: ask.nonce });
 	}
 
 	refuse(ask, error) {
@@ -411,6 +423,7 @@ class DrawnTurn {
 	}
 
 	endEdit() {
+		this.view.convo.sent.push(this.editor.value); // Up brings it back
 		this.form.remove();
 		this.form = undefined;
 		this.prompt.hidden = false;
@@ -451,7 +464,7 @@ function bubble(ask, dead) {
 	const line = div("line", ask.error || (dead ? "Not sent" : ask.late ? WAITS : "Sending…"));
 	const foot = div("foot", line);
 	if (ask.error || dead) foot.append(button("put-back", "Put back"));
-	else if (ask.late && ask.op === "send") foot.append(button("withdraw", "Withdraw"));
+	else if (ask.late) foot.append(button("withdraw", "Withdraw"));
 	foot.dataset.nonce = ask.nonce;
 	return div("turn", promptOf(ask.text), foot);
 }
@@ -481,7 +494,7 @@ function codeTools() {
 const ACTS = {
 	send: (view) => view.send(),
 	stop: (view) => view.stop(),
-	latest: (view) => view.goToEnd(),
+	latest: (view) => (view.goToEnd(), view.log.focus(STAY)),
 	example: (view, tool) => view.fill(tool.textContent),
 	withdraw: (view, tool) => view.withdraw(view.convo.asked(tool.parentNode.dataset.nonce)),
 	"put-back": (view, tool) => view.putBack(view.convo.asked(tool.parentNode.dataset.nonce)),
@@ -514,7 +527,7 @@ function asksToSend(event, mode) {
 function grow(area) {
 	if (CSS.supports("field-sizing: content")) return;
 	area.style.height = "auto";
-	area.style.height = `${area.scrollHeight + 2}px`;
+	if (area.scrollHeight) area.style.height = `${area.scrollHeight + 2}px`;
 }
 
 class View {
@@ -637,7 +650,7 @@ class View {
 		this.banner.hidden = connected;
 		this.empty.hidden = turns.length > 0 || asks.length > 0;
 		this.wordBar.hidden = !word;
-		this.wordUndo.hidden = word !== "Deleted.";
+		this.wordUndo.hidden = word !== "Deleted." || this.deletion !== this.convo.head.undo;
 		write(this.wordText, word);
 	}
 
@@ -645,7 +658,7 @@ class View {
 		const listed = conversations.join("\n");
 		if (listed !== this.listed) this.names.replaceChildren(...conversations.map((name) => new Option(name)));
 		this.listed = listed;
-		this.names.value = conversation;
+		if (this.names.value !== conversation) this.names.value = conversation;
 		this.names.hidden = this.fresh.hidden = !mine;
 		this.undo.hidden = !undo;
 		this.undo.title = undo;
@@ -747,6 +760,7 @@ class View {
 	settleScroll() {
 		const { log, anchor } = this;
 		if (!log.clientHeight) return; // in a tab that is not shown
+		if (!this.seen) grow(this.composer);
 		if (this.following) log.scrollTop = log.scrollHeight;
 		else if (anchor?.el.isConnected) log.scrollTop = anchor.el.offsetTop - anchor.offset;
 		this.noteScroll();
@@ -867,10 +881,12 @@ class View {
 
 	settled(ask, error, prompt) {
 		this.word = error || (ask.op === "delete" ? "Deleted." : "");
+		this.deletion = this.convo.head.undo; // Undo would take back something else after another change
 		if (this.word) this.convo.say(this.word);
 		if (error && ask.text) this.giveBack(ask, error);
 		if (!error && ask.model === this.picked) this.picked = "";
 		if (prompt && !this.composer.value) this.fill(prompt, false);
+		else if (prompt) this.convo.sent.push(prompt);
 	}
 
 	giveBack(ask, error) {
@@ -879,9 +895,8 @@ class View {
 	}
 
 	withdraw(ask) {
-		this.convo.withdraw(ask);
-		if (!this.composer.value) this.fill(ask.text);
-		this.composer.focus();
+		this.convo.withdraw(this, ask);
+		this.fill([this.composer.value, ask.text].filter(Boolean).join("\n\n"));
 	}
 
 	putBack(ask) {
@@ -914,8 +929,11 @@ class View {
 	}
 
 	draft(text) {
-		const key = `nbchat-draft-${this.convo.whole.model_id}`;
+		const { head, model, whole } = this.convo;
 		try {
+			// The notebook's path outlives its kernel, and so the widget.
+			const path = head.mine && model.widget_manager?.context?.path;
+			const key = `nbchat-draft-${path || whole.model_id}`;
 			if (text !== undefined) sessionStorage.setItem(key, text);
 			return sessionStorage.getItem(key) ?? "";
 		} catch {

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 import time
 from collections import deque
@@ -57,6 +58,12 @@ _SETTINGS = ["model", "aliases", "system", "panel_sends"]
 _worker = SharedWorker("nbchat-panel").get
 
 
+def _source(name: str) -> str:
+    """A file of the page, without indents and lines of comment: it is in each widget's state."""
+    text = (Path(__file__).parent / name).read_text(encoding="utf-8")
+    return re.sub(r"(?m)^\s*(?://.*)?", "", text)
+
+
 class Panel(anywidget.AnyWidget):
     """A conversation as a chat beside the cells.
 
@@ -66,8 +73,8 @@ class Panel(anywidget.AnyWidget):
     """
 
     # Not the files themselves: their class would tell each panel of changes in them, and so keep it for ever.
-    _esm = (Path(__file__).parent / "panel.js").read_text(encoding="utf-8")
-    _css = (Path(__file__).parent / "panel.css").read_text(encoding="utf-8")
+    _esm = _source("panel.js")
+    _css = _source("panel.css")
     _ipython_display_ = None  # which ipywidgets 7 has, and IPython would prefer to the bundle below
 
     # Computed when somebody asks; what stands under these names, perhaps from a page, is never looked at.
