@@ -162,7 +162,7 @@ def may_lab_ask(address: str) -> bool:
     if parts.scheme in ("data", "about", "blob"):
         return not re.search("alert|evil", address)
     known = re.match(r"/(lab|static|api|kernelspecs|lsp)\b", parts.path)
-    return bool(known) and is_loopback(parts.hostname) and not re.search("evil|secret|shutdown|token=[x1]\b", address)
+    return bool(known) and is_loopback(parts.hostname) and not re.search(r"evil|secret|shutdown|token=[x1]\b", address)
 
 
 def expect(locator: Any) -> Any:
