@@ -459,6 +459,7 @@ def test_a_reply_that_cannot_be_rendered_is_shown_as_it_is_and_the_others_as_eve
     first, second, third = ("".join(turn["blocks"]) for turn in page.turns)
     assert "<em>one</em>" in first
     assert "bad *two*" in second
+    assert page.turns[1]["notes"] == ["it could not be rendered, and is shown as it is"]
     assert "<em>three</em>" in third
     assert [turn["status"] for turn in page.turns] == ["done"] * 3
 
@@ -1116,6 +1117,7 @@ def test_the_subcommand_shows_the_panel(page: KernelsPage) -> None:
     assert data["text/plain"].startswith("nbchat's panel: run this cell ")
     again = page.kernel.run("nbchat.panel(height=500)", cell_id="other-cell")
     assert again.data[-1]["application/vnd.jupyter.widget-view+json"]["model_id"] == page.comm
+    page.kernel.run("import sys; sys.modules['sidecar'] = None", cell_id="other-cell")  # as where it is not installed
     with pytest.raises(CellFailed, match="%pip install sidecar"):
         page.kernel.run("%chat panel --sidecar", cell_id="panel-cell")
 
@@ -1125,8 +1127,9 @@ def test_a_panel_streams_while_a_cell_blocks_the_kernel(page: KernelsPage) -> No
     page.post("send", text="hello", model="gated")
     blocking = page.kernel.start(
         "assert gate.wait_reached()\ngate.open()\n"
-        "while nbchat.current().history[-1].is_live: time.sleep(0.01)\n"
-        "time.sleep(0.5)\nprint('over')",
+        "shown = nbchat.panel()\n"
+        "while shown._transcript.is_live: time.sleep(0.01)\n"
+        "with shown._lock: print('over')",  # what was seen has been sent, too
         cell_id="blocking-cell",
     )
     page.kernel.wait(blocking)

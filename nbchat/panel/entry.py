@@ -31,6 +31,7 @@ class Entry:
         self._reply = reply
         self._digest = ""
         self._live: rendering.Live | None = rendering.Live()
+        self._is_plain = False  # it could not be rendered
         self._drawn = 0  # characters of the text
         self._thoughts = 0  # pieces of the reasoning
         self._progress = Progress()
@@ -88,14 +89,15 @@ class Entry:
         return {"id": self.turn.id, **told} if told else {}
 
     def _drawn_or_plain(self, is_over: bool) -> tuple[list[str], str]:
-        """What `_draw` gives; of a reply that cannot be rendered, all of it as it is, once it is whole."""
+        """What `_draw` gives; of a reply that cannot be rendered, the rest as it is, once it is whole, and a note."""
         try:
             return self._draw(is_over)
         except Exception:  # whatever it holds, the page must not lose the other turns by it
-            if not is_over:
+            if not is_over or self._live is None:
                 return [], self._tail
-            self._live, self._digest = None, self.turn.digest
-            return [rendering.as_it_is(self.turn.text)], ""
+            rest = self.turn.text[self._live.sealed :]
+            self._live, self._digest, self._is_plain = None, self.turn.digest, True
+            return [rendering.as_it_is(rest)], ""
 
     def _draw(self, is_over: bool) -> tuple[list[str], str]:
         """The blocks that are finished now, and the tail below them."""
@@ -144,6 +146,8 @@ class Entry:
         yield from (notice.text for notice in self.turn.notices if notice.lasting)
         if word := left_out(self.turn):
             yield word
+        if self._is_plain:
+            yield "it could not be rendered, and is shown as it is"
         if self.turn.is_guess:
             yield "the prompt is not known: this is its cell"
 
