@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from math import inf
 from typing import NamedTuple
 
 from nbchat.history.garbage import no_collection
 from nbchat.history.sums import digest_of_turns
-from nbchat.history.turn import Turn
+from nbchat.history.turn import Turn, read_texts
 from nbchat.messages import Message
 
 _NUMBER = re.compile(r"\d[\d,]{2,}")
@@ -118,7 +118,7 @@ def _backwards(earlier: Sequence[Turn], mark_cut: bool) -> Iterator[Said]:
     while end > 0:
         batch = [turn for turn in earlier[max(0, end - size) : end] if turn.sent_later]
         if size <= _KEPT:
-            _read(turn for turn in batch if not turn.is_read)
+            read_texts(batch)
         yield from _with_messages(batch[::-1], mark_cut)
         end, size = end - size, min(2 * size, _BATCH)
 
@@ -127,18 +127,12 @@ def _with_messages(turns: Sequence[Turn], mark_cut: bool) -> Iterator[Said]:
     """The messages of these turns; the texts of those that have not been read are read at once."""
     unread = [turn for turn in turns if not turn.is_read]
     said = dict(zip(unread, unread[0].said_with(unread), strict=True)) if unread else {}
-    _read(turn for turn in unread if said[turn] is None)
+    read_texts([turn for turn in unread if said[turn] is None])
     for turn in turns:
         if texts := said.get(turn):
             yield turn, turn.as_messages(*texts, mark_cut=mark_cut)
         else:
             yield turn, [] if turn.is_lost else turn.messages(mark_cut=mark_cut)
-
-
-def _read(turns: Iterable[Turn]) -> None:
-    """Read the texts of these turns at once, and keep them."""
-    if unread := list(turns):
-        unread[0].read_with(unread)
 
 
 def _tokens(messages: Sequence[Message]) -> int:

@@ -222,6 +222,12 @@ class Turn:
         return [{"role": "user", "content": prompt}, {"role": "assistant", "content": reply}]
 
 
+def read_texts(turns: Sequence[Turn]) -> None:
+    """Read the texts of those of these turns of one conversation that have not been, at once, and keep them."""
+    if unread := [turn for turn in turns if not turn.is_read]:
+        unread[0].read_with(unread)
+
+
 def new_id() -> str:
     """An id for a turn."""
     return uuid.uuid4().hex

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from nbchat.chat import Chat
 from nbchat.conversations import conversations
 from nbchat.errors import shorten
-from nbchat.history import Change, History, Turn
+from nbchat.history import Change, History, Turn, read_texts
 from nbchat.messages import clean
 from nbchat.panel.entry import Entry, Json
 
@@ -124,7 +124,7 @@ class Transcript:
         order = [id for id in known if id in ids]
         changes: list[Json] = [{"id": id, "gone": True} for id in known if id not in ids]
         self._entries = [self._entry(turn, known.get(turn.id)) for _, turn in shown]
-        for at, (number, entry) in enumerate(zip([number for number, _ in shown], self._entries, strict=True)):
+        for at, ((number, _), entry) in enumerate(zip(shown, self._entries, strict=True)):
             id, versions = entry.turn.id, len(history.versions(entry.turn))
             change = entry.advance(number=number, stale=id in stale, versions=versions)
             if entry is not known.get(id) or order[at] != id:
@@ -154,7 +154,7 @@ class Transcript:
                 self._is_behind = True
                 break
             if not turn.is_read:
-                _read(turns[max(begin, end - _AT_ONCE) : end])
+                read_texts(turns[max(begin, end - _AT_ONCE) : end])
             new.add(turn.id)
             size += len(turn.text)
         wanted = had | new
@@ -171,12 +171,6 @@ class Transcript:
             "earlier": max(0, len(self.chat.history) - self._most),
             "mine": self.is_notebooks_own,
         }
-
-
-def _read(turns: Sequence[Turn]) -> None:
-    """Read the texts of those that have not been, at once."""
-    if unread := [turn for turn in turns if not turn.is_read]:
-        unread[0].read_with(unread)
 
 
 _UNDO_WORDS = {
