@@ -6,7 +6,7 @@ Conversations of turns of 2 kB, from a hundred cells of a notebook, are put into
 that notebook, in turn for the long conversation and for an empty one. One cell loads the extension and registers a
 provider; what is measured begins with the request of the first `%%chat`: the time until the provider is asked, until
 the first display, until the cell ends, and the kernel's processor time; once with as many of the newest turns as fit in
-8,000 tokens, and once with all that fit in two million. Printed are the ratios to the empty conversation, and for the
+8,000 tokens, and once with all that fit in a million. Printed are the ratios to the empty conversation, and for the
 first and the last the milliseconds that the long one adds: at most 50 are promised for 10,000 turns. Medians; the least
 in brackets.
 
@@ -30,7 +30,8 @@ from typing import NamedTuple
 
 import nbformat
 
-from nbchat.history import Cell, History, Turn
+from nbchat.history import After, Cell, History, Turn
+from nbchat.history.sums import Sum
 from nbchat.store.notebooks import locate
 from nbchat.store.store import Store
 
@@ -95,9 +96,12 @@ def talk(home: Path, notebook: Path, turns: int) -> None:
     history = History()
     history.open(store.conversation(store.add_notebook(*locate(notebook).stored), "main"))
     talked = [_turn(number, turns - number) for number in range(turns)]
+    before = Sum(0)
+    for turn in talked:
+        turn.after = str(After.of(before.digest, "", ""))
+        before.take([turn])
     for turn in talked[:LOGGED]:
         history.add(turn)
-        turn.after = history.after(turn)
     history.merge(talked[LOGGED:])
     if not store.flush(600):
         sys.exit(f"The store could not be written. {store.news()}")

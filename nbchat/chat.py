@@ -28,8 +28,8 @@ from nbchat.providers.services import SERVICES
 from nbchat.reply import Reply
 from nbchat.saved.written import prompt_in
 
-_CEILING = 2_000_000
-"""Tokens that are sent at most unless more are wanted: what the models with the most room take, Gemini 1.5 Pro's."""
+_CEILING = 1_000_000
+"""Tokens that are sent at most unless more are wanted: what the big services' models with the most room take."""
 _TRIES = 6
 """How often a conversation that is too long for its model is sent with ever fewer turns."""
 
@@ -55,7 +55,7 @@ class Chat:
         api_key: Key for that server; better kept in the service's environment variable.
         proxy: URL of a proxy for this conversation's requests.
         timeout: Seconds of silence after which a reply is given up.
-        max_context: Send only the newest turns that fit in about this many tokens; two million if it is not said.
+        max_context: Send only the newest turns that fit in about this many tokens; a million if it is not said.
         **options: Whatever else the provider takes, such as `temperature` or `max_tokens`.
     """
 

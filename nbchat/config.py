@@ -18,7 +18,7 @@ class NbChat(SingletonConfigurable):
     temperature = Float(None, allow_none=True, help="Sampling temperature; None: the provider's own.").tag(config=True)
     max_tokens = Int(None, allow_none=True, help="Longest reply in tokens; None: the provider's own.").tag(config=True)
     max_context = Int(
-        0, help="Send only the newest turns that fit in about this many tokens; 0: in about two million."
+        0, help="Send only the newest turns that fit in about this many tokens; 0: in about a million."
     ).tag(config=True)
     mark_cut = Bool(True, help="Send a reply that was stopped or cut off with a mark that says so.").tag(config=True)
     history = Unicode(

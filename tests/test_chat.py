@@ -219,7 +219,7 @@ def test_more_than_any_model_takes_is_sent_only_if_it_is_wanted() -> None:
     echo = Echo()
     chat = Chat(provider=echo)
     for name in "abc":
-        chat.send(f"{name} {'long' * 400_000}").result(10)
+        chat.send(f"{name} {'long' * 200_000}").result(10)
     reply = chat.send("And then?")
     reply.result(10)
     assert (reply.left_out, len(echo.calls[-1][1])) == (1, 5)

@@ -65,10 +65,11 @@ class Texts:
         self.lost: set[str] = set()
         self.meanwhile: Callable[[], None] = lambda: None
 
-    def said(self, turns: Any) -> list[tuple[str, str] | None]:
+    def said(self, turns: Any) -> dict[Turn, tuple[str, str]]:
         self.told.append(list(turns))
         self.meanwhile()
-        return [None if each.id in self.lost else (f"prompt of {each.id}", f"text of {each.id}") for each in turns]
+        there = [each for each in turns if each.id not in self.lost]
+        return {each: (f"prompt of {each.id}", f"text of {each.id}") for each in there}
 
     def load(self, turns: Any) -> None:
         self.loaded.append(list(turns))

@@ -257,7 +257,7 @@ def test_a_copy_is_read_where_it_came_from_until_it_is_on_disk(store: Store, fil
     assert db is not None
     with closing(db), schema.transaction(db):
         fork.save(Writing(db), copied)
-        assert fork.said([copied]) == [("q", "a")]
+        assert fork.said([copied]) == {copied: ("q", "a")}
         assert copied.text == "a"
 
 
@@ -265,7 +265,7 @@ def test_of_a_turn_that_is_sent_only_the_current_version_is_read(store: Store) -
     old, new = turn("q", "a", standing="earlier"), turn("q", "b")
     conversation(store).write([old, new])
     read = conversation(store).read()[0]
-    assert conversation(store).said(read) == [None, ("q", "b")]
+    assert conversation(store).said(read) == {read[1]: ("q", "b")}
     assert [each.text for each in read] == ["a", "b"]
 
 

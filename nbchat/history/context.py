@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from nbchat.history.garbage import no_collection
 from nbchat.history.sums import digest_of_turns
-from nbchat.history.turn import Turn, read_texts
+from nbchat.history.turn import Turn, read_texts, sent_later
 from nbchat.messages import Message
 
 _NUMBER = re.compile(r"\d[\d,]{2,}")
-_FIRST_BATCH, _BATCH = 16, 4_000
+_FIRST_BATCH, _BATCH = 16, 512
 """How many turns are read at a time, from the newest on: ever more."""
 _KEPT = 128
 """Batches of up to so many stay in memory; of a longer conversation the older texts are read for each prompt."""
@@ -21,8 +21,8 @@ _ROOM_TO_GROW = 0.75
 """Share of the limit that is filled anew when the oldest turns are left out: then the same turn comes first for a
 while, and what the provider has cached of the messages before holds."""
 
-Said = tuple[Turn, list[Message]]
-"""A turn, and the messages that it is sent as."""
+Said = tuple[Turn, tuple[str, str]]
+"""A turn, and its prompt and reply."""
 
 
 class Window(NamedTuple):
@@ -61,13 +61,13 @@ def context(
     head: list[Message] = [{"role": "system", "content": system}] if system else []
     last: Message = {"role": "user", "content": prompt}
     with no_collection():
-        kept, are_all = _newest(earlier, most_tokens - _tokens([*head, last]), first, mark_cut)
-    kept.reverse()
+        kept, are_all = _newest(earlier, most_tokens - _tokens(system) - _tokens(prompt), first)
+        kept.reverse()
+        messages = [*head, *_messages(kept, mark_cut), last]
     left_out = 0
     if not are_all:
-        known = sum(turn.sent_later for turn in earlier) if sendable is None else sendable
+        known = len(sent_later(earlier)) if sendable is None else sendable
         left_out = max(known - len(kept), 1)  # somebody may have hidden some meanwhile
-    messages = [*head, *(message for _, messages in kept for message in messages), last]
     sent = digest_of_turns([turn for turn, _ in kept])
     return Window(messages, left_out, kept[0][0].id if left_out and kept else "", sent)
 
@@ -75,7 +75,7 @@ def context(
 def messages_of(turns: Sequence[Turn], *, mark_cut: bool = True) -> list[Message]:
     """The messages that these turns are sent as; texts that are not in memory are read at once, and not kept."""
     with no_collection():
-        return [message for _, messages in _with_messages(turns, mark_cut) for message in messages]
+        return _messages([(turn, texts) for turn, texts in _said(turns) if texts], mark_cut)
 
 
 def size_that_fits(messages: Sequence[Message], refusal: str) -> int:
@@ -86,22 +86,23 @@ def size_that_fits(messages: Sequence[Message], refusal: str) -> int:
     """
     told = [int(number.replace(",", "")) for number in _NUMBER.findall(refusal)]
     share = min(told) / max(told) if len(told) > 1 else 1.0
-    return int(_tokens(messages) * (share * 0.9 if 0.02 < share < 1 else 0.6))
+    sent = sum(_tokens(str(message["content"])) for message in messages)
+    return int(sent * (share * 0.9 if 0.02 < share < 1 else 0.6))
 
 
-def _newest(earlier: Sequence[Turn], room: float, first: str, mark_cut: bool) -> tuple[list[Said], bool]:
-    """The newest whole turns that fit in about `room` tokens, with their messages; newest first. Whether it is all."""
+def _newest(earlier: Sequence[Turn], room: float, first: str) -> tuple[list[Said], bool]:
+    """The newest whole turns that fit in about `room` tokens, with their texts; newest first. Whether it is all."""
     newest: list[Said] = []
     sizes: list[int] = []
     used, are_all = 0, True
-    for turn, messages in _backwards(earlier, mark_cut):
-        used += _tokens(messages)
-        if used > room:
-            return newest[: _cut_off(newest, sizes, room, first)], False
-        if not messages:
+    for turn, texts in _backwards(earlier):
+        if texts is None:
             are_all = False
             continue
-        newest.append((turn, messages))
+        used += _tokens(texts[0]) + _tokens(texts[1])
+        if used > room:
+            return newest[: _cut_off(newest, sizes, room, first)], False
+        newest.append((turn, texts))
         sizes.append(used)
     return newest, are_all
 
@@ -112,33 +113,30 @@ def _cut_off(newest: list[Said], sizes: list[int], room: float, first: str) -> i
     return again or max(sum(size <= room * _ROOM_TO_GROW for size in sizes), min(1, len(sizes)))
 
 
-def _backwards(earlier: Sequence[Turn], mark_cut: bool) -> Iterator[Said]:
-    """Those that are sent later, with their messages, from the newest on."""
+def _backwards(earlier: Sequence[Turn]) -> Iterator[tuple[Turn, tuple[str, str] | None]]:
+    """Those that are sent later, with their texts, from the newest on."""
     end, size = len(earlier), _FIRST_BATCH
     while end > 0:
-        batch = [turn for turn in earlier[max(0, end - size) : end] if turn.sent_later]
+        batch = sent_later(earlier[max(0, end - size) : end])
         if size <= _KEPT:
             read_texts(batch)
-        yield from _with_messages(batch[::-1], mark_cut)
+        yield from _said(batch[::-1])
         end, size = end - size, min(2 * size, _BATCH)
 
 
-def _with_messages(turns: Sequence[Turn], mark_cut: bool) -> Iterator[Said]:
-    """The messages of these turns; the texts of those that have not been read are read at once."""
+def _said(turns: Sequence[Turn]) -> Iterator[tuple[Turn, tuple[str, str] | None]]:
+    """Prompt and reply of these turns, None if they are lost; those that have not been read are read at once."""
     unread = [turn for turn in turns if not turn.is_read]
-    said = dict(zip(unread, unread[0].said_with(unread), strict=True)) if unread else {}
-    read_texts([turn for turn in unread if said[turn] is None])
+    said = unread[0].said_with(unread) if unread else {}
+    read_texts([turn for turn in unread if turn not in said])
     for turn in turns:
-        if texts := said.get(turn):
-            yield turn, turn.as_messages(*texts, mark_cut=mark_cut)
-        else:
-            yield turn, [] if turn.is_lost else turn.messages(mark_cut=mark_cut)
+        yield turn, said.get(turn) or (None if turn.is_lost else (turn.prompt, turn.text))
 
 
-def _tokens(messages: Sequence[Message]) -> int:
-    """About how many tokens the messages take: four bytes of UTF-8 each, and four for a message's frame."""
-    return sum(_bytes(str(message["content"])) // 4 + 4 for message in messages)
+def _messages(turns: Sequence[Said], mark_cut: bool) -> list[Message]:
+    return [message for turn, texts in turns for message in turn.as_messages(*texts, mark_cut=mark_cut)]
 
 
-def _bytes(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
+def _tokens(text: str) -> int:
+    """About how many tokens a message takes: four bytes of UTF-8 each, and four for its frame."""
+    return (len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))) // 4 + 4

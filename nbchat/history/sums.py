@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
-from nbchat.history.turn import Turn, digest_of
+from nbchat.history.turn import Turn, digest_of, sent_later
 
 
 class After(NamedTuple):
@@ -60,10 +60,10 @@ class Sum:
 
     def add(self, turns: Sequence[Turn]) -> None:
         """Go on with these turns."""
-        self.take([turn for turn in turns if turn.sent_later])
+        self.take(sent_later(turns))
         self.end += len(turns)
 
     def take(self, sent: Sequence[Turn]) -> None:
         """Count turns that are sent later."""
         self.sent += len(sent)
-        self._hash.update("".join([turn.digest for turn in sent]).encode())
+        self._hash.update("".join([turn._digest or turn.digest for turn in sent]).encode())

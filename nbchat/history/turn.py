@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
@@ -34,8 +34,8 @@ class Cell(NamedTuple):
 class Texts(Protocol):
     """Whoever knows the texts of turns that were read without them."""
 
-    def said(self, turns: Sequence[Turn]) -> list[tuple[str, str] | None]:
-        """Prompt and reply of each of these turns, for this once; None where that is not to be had so."""
+    def said(self, turns: Sequence[Turn]) -> dict[Turn, tuple[str, str]]:
+        """Prompt and reply of each of these turns, for this once, where they are to be had so."""
 
     def note_asked(self, turns: Sequence[Turn]) -> None:
         """Give these turns the digests of their prompts, where that is possible without reading them."""
@@ -117,9 +117,9 @@ class Turn:
         """Read the texts of this turn and others of its conversation at once."""
         vars(self)["_texts"].load(others)
 
-    def said_with(self, others: Sequence[Turn]) -> list[tuple[str, str] | None]:
+    def said_with(self, others: Sequence[Turn]) -> dict[Turn, tuple[str, str]]:
         """Prompt and reply of this turn and others of its conversation, read at once, and kept nowhere."""
-        found: list[tuple[str, str] | None] = vars(self)["_texts"].said(others)
+        found: dict[Turn, tuple[str, str]] = vars(self)["_texts"].said(others)
         return found
 
     def end_as(self, other: Turn) -> None:
@@ -193,9 +193,7 @@ class Turn:
     @property
     def sent_later(self) -> bool:
         """Whether later prompts are sent with it: it has text, did not fail (a cut reply counts), is not hidden."""
-        if self.standing != "current" or not (self.status == "done" or self.cut):
-            return False
-        return bool(self._digest or self.digest)  # of tens of thousands most have it, and a property is slow
+        return bool(sent_later([self]))
 
     @property
     def digest(self) -> str:
@@ -220,6 +218,17 @@ class Turn:
         """What `messages` gives of a turn that has these texts."""
         reply = text + _CUT_MARK if self.cut and mark_cut else text
         return [{"role": "user", "content": prompt}, {"role": "assistant", "content": reply}]
+
+
+def sent_later(turns: Iterable[Turn]) -> list[Turn]:
+    """Those of these turns that later prompts are sent with."""
+    return [
+        turn
+        for turn in turns
+        if turn.standing == "current"
+        and (turn.status == "done" or turn.cut)
+        and (turn._digest or turn.digest)  # of tens of thousands most have it, and a property is slow
+    ]
 
 
 def read_texts(turns: Sequence[Turn]) -> None:

@@ -8,15 +8,14 @@ be undone. In one kernel this is the truth; a `Record`, where there is one, keep
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from datetime import datetime, timedelta
-from operator import attrgetter
-from typing import overload
 
 from nbchat.history.changes import Change, Move, Record
 from nbchat.history.garbage import no_collection
+from nbchat.history.onview import OnView, by_place
 from nbchat.history.sums import After, Sum, digest_of_system
 from nbchat.history.turn import LIVE, ON_VIEW, Cell, Standing, Turn, digest_of, new_id
 from nbchat.history.watchers import Watchers
@@ -24,11 +23,9 @@ from nbchat.history.watchers import Watchers
 _STEP = 1e-6
 """Seconds between the places of two turns that would have the same."""
 _INSTANT = timedelta(microseconds=1)
-_key = attrgetter("place", "id")
-"""What turns stand in the order of."""
 
 
-class History(Sequence[Turn]):
+class History(OnView):
     """The turns of one conversation that are on view, oldest first: a sequence.
 
     Args:
@@ -36,12 +33,12 @@ class History(Sequence[Turn]):
     """
 
     def __init__(self, system: Callable[[], str] = str) -> None:
+        super().__init__()
         self._system = system
         self._session = ""
         self._missing: frozenset[str] = frozenset()
-        self._turns: list[Turn] = []
         self._versions: dict[str, list[Turn]] = {}
-        self._cells: dict[str, dict[int, Turn]] = {}
+        self._cells: dict[str, dict[int, Turn]] = defaultdict(dict)
         self._orphans: list[Turn] = []
         self._adoptable: dict[str, Turn] | None = None
         self._changes: list[Change] = []
@@ -49,22 +46,6 @@ class History(Sequence[Turn]):
         self._record: Record | None = None
         self._watchers = Watchers()
         self._lock = threading.RLock()
-
-    def __len__(self) -> int:
-        return len(self._turns)
-
-    @overload
-    def __getitem__(self, index: int) -> Turn: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Turn]: ...
-    def __getitem__(self, index: int | slice) -> Turn | list[Turn]:
-        return self._turns[index]
-
-    def __iter__(self) -> Iterator[Turn]:
-        return iter(list(self._turns))
-
-    def __contains__(self, turn: object) -> bool:
-        return isinstance(turn, Turn) and self.number(turn) > 0
 
     def __repr__(self) -> str:
         from nbchat.history.table import as_text
@@ -99,16 +80,6 @@ class History(Sequence[Turn]):
             if (session, missing) != (self._session, self._missing):
                 self._session, self._missing = session, missing
                 self._index()
-
-    def number(self, turn: Turn) -> int:
-        """The turn's number, from 1 on; 0 if it is not on view."""
-        at = bisect_left(self._turns, _key(turn), key=_key)
-        return at + 1 if at < len(self._turns) and self._turns[at] is turn else 0
-
-    def before(self, turn: Turn | None) -> list[Turn]:
-        """The turns that stand before `turn`; all of them if it is None or has no place here."""
-        number = self.number(turn) if turn else 0
-        return self._turns[: number - 1] if number else list(self._turns)
 
     def versions(self, turn: Turn) -> list[Turn]:
         """All versions of a turn but those that were taken back, oldest first."""
@@ -445,19 +416,20 @@ class History(Sequence[Turn]):
     def _append(self, turn: Turn) -> None:
         self._turns.append(turn)
         if turn.cell:
-            self._cells.setdefault(turn.cell.id, {})[turn.cell.ordinal] = turn
+            self._cells[turn.cell.id][turn.cell.ordinal] = turn
 
     def _index(self) -> None:
         """Find out anew what is on view, and which cell made what."""
         shown = [turn for versions in self._versions.values() for turn in versions if turn.standing in ON_VIEW]
-        self._turns = sorted(shown, key=_key)
-        self._cells, self._orphans, self._adoptable = {}, [], None
+        self._turns = sorted(shown, key=by_place)
+        self._cells, self._orphans, self._adoptable = defaultdict(dict), [], None
+        known, missing, cells = ("", self._session), self._missing, self._cells
         for turn in self._turns:
             if cell := turn.cell:
                 id, ordinal = cell
-                if is_known := turn.session in ("", self._session):
-                    self._cells.setdefault(id, {})[ordinal] = turn
-                if not is_known or turn.standing == "deleted" or id in self._missing:
+                if is_known := turn.session in known:
+                    cells[id][ordinal] = turn
+                if not is_known or turn.standing == "deleted" or id in missing:
                     self._orphans.append(turn)
         self._sums = {}
         self._watchers.tell()

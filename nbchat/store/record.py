@@ -105,9 +105,9 @@ class Record:
         self._changes.pop(change, None)
         self._writer.put(partial(self._delete_change, change))
 
-    def said(self, turns: Sequence[Turn]) -> list[tuple[str, str] | None]:
-        """Prompt and reply of each of these turns; None where they cannot be read so simply."""
-        return self._reader.read(lambda db: statements.said(db, turns)) or [None] * len(turns)
+    def said(self, turns: Sequence[Turn]) -> dict[Turn, tuple[str, str]]:
+        """Prompt and reply of each of these turns that can be read so simply."""
+        return self._reader.read(lambda db: statements.said(db, turns)) or {}
 
     def note_asked(self, turns: Sequence[Turn]) -> None:
         """Give these turns the digests of their prompts, as far as the file has them."""

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from nbchat.history.changes import Change, Move
-from nbchat.history.turn import Cell, Turn
+from nbchat.history.turn import Cell, Standing, Status, Turn
 from nbchat.history.turn import Texts as Loader
 from nbchat.messages import Notice, Usage, clean
 
@@ -20,19 +20,9 @@ Row = tuple[Any, ...]
 Texts = tuple[str, str, str]
 """Prompt, text and reasoning of a turn."""
 
-LIGHT = (
-    "id",
-    "started",
-    "place",
-    "standing",
-    "status",
-    "cell",
-    "ordinal",
-    "session",
-    "after",
-    "digest",
-    "cut",
-)
+LIGHT = ("id", "started", "place", "cell", "ordinal", "after", "digest", "standing", "status", "session", "cut")
+USUAL: tuple[Standing, Status, str, int] = ("current", "done", "", 0)
+"""What most turns have in the last columns of LIGHT. It is not read, since each value takes time."""
 MORE = ("size", "asked")
 """What else is in that table: the size of the texts, and the digest of the prompt."""
 DETAILS = ("model", "provider", "seconds", "prompt_tokens", "completion_tokens", "is_source", "rest")
@@ -72,6 +62,7 @@ class _UnreadTurn(Turn):
 
     _texts: Loader
     _stored: tuple[int, Row]
+    """Its conversation and row; as it was read, that is with what is unusual of it as one text, or None."""
 
 
 _UnreadTurn.__qualname__ = Turn.__qualname__  # it is read by the first who looks
@@ -87,7 +78,16 @@ def moment(started: datetime) -> str:
 def stored(turn: Turn) -> tuple[int, Row] | None:
     """The turn's conversation and row as this process last saw them in the file; without details if it is not read."""
     found: tuple[int, Row] | None = vars(turn).get("_stored")
-    return found
+    if found is None or len(found[1]) >= len(LIGHT):
+        return found
+    conversation, (*values, unusual) = found
+    return conversation, (*values, *(json.loads(unusual) if unusual else USUAL))
+
+
+def source(turn: Turn) -> Row:
+    """Which turn of which conversation it was when it was read or written; a copy of it may be in another one now."""
+    conversation, row = vars(turn).get("_stored") or (0, (turn.id, ""))
+    return (conversation, *row[:2])
 
 
 def is_complete(turn: Turn) -> bool:
@@ -111,12 +111,12 @@ def row_of(turn: Turn, texts: Texts | None) -> Row:
         turn.id,
         moment(turn.started),
         turn.place,
-        turn.standing,
-        turn.status,
         *_cell(turn.cell),
-        clean(turn.session),
         turn.after,
         turn.digest if is_read else turn._digest,
+        turn.standing,
+        turn.status,
+        clean(turn.session),
         int(turn.cut),
     )
     if turn.never_ended and (before := stored(turn)):  # how it ended is only supposed: its kernel may know better
@@ -155,8 +155,8 @@ _new, _new_tuple, _moment = object.__new__, tuple.__new__, datetime.fromisoforma
 
 def _turn(row: Row, conversation: int, loader: Loader) -> Turn:
     turn = _new(_UnreadTurn)
-    (turn.id, started, turn.place, turn.standing, turn.status, cell, ordinal, turn.session,
-     turn.after, turn._digest, cut) = row  # fmt: skip
+    turn.id, started, turn.place, cell, ordinal, turn.after, turn._digest, unusual = row
+    turn.standing, turn.status, turn.session, cut = json.loads(unusual) if unusual else USUAL
     turn.started = _moment(started)
     turn.cell = None if cell is None else _new_tuple(Cell, (cell, ordinal))
     turn.cut = cut == 1

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from nbchat.history.turn import Turn
 from nbchat.store import rows
 from nbchat.store.database import Connection
-from nbchat.store.rows import DETAILS, LIGHT, MORE, TEXTS, Row, Texts
+from nbchat.store.rows import DETAILS, LIGHT, MORE, TEXTS, USUAL, Row, Texts
 from nbchat.store.writer import Writing
 
 _MANY = 8
@@ -20,7 +20,9 @@ _MORE = ", ".join(MORE)
 _DETAILS = ", ".join((*DETAILS, *TEXTS))
 _THIS = "conversation = ? AND id = ? AND started = ?"
 _NUMBER = f"SELECT number FROM turns WHERE {_THIS}"
-_ALL = f"SELECT {_LIGHT} FROM turns WHERE conversation = ? ORDER BY place, started"
+_OFTEN, _SELDOM = (", ".join(names) for names in (LIGHT[: -len(USUAL)], LIGHT[-len(USUAL) :]))
+_ALL = f"""SELECT {_OFTEN}, CASE WHEN ({_SELDOM}) = {USUAL} THEN NULL ELSE json_array({_SELDOM}) END
+    FROM turns WHERE conversation = ? ORDER BY place, started"""
 _READ_DETAILS = f"SELECT {_MORE}, {_DETAILS} FROM turns JOIN details ON turn = number WHERE {_THIS}"
 _READ_MANY = f"""SELECT id, started, {_MORE}, {_DETAILS} FROM turns JOIN details ON turn = number
     WHERE conversation = ? AND place BETWEEN ? AND ?"""
@@ -39,13 +41,13 @@ _COPY_DETAILS = f"{_INSERT_DETAILS} SELECT ({_NUMBER}), {_DETAILS} FROM details 
 
 
 def all_rows(db: Connection, conversation: int) -> list[Row]:
-    """The values of LIGHT of all turns of a conversation, by place and time."""
+    """The values of LIGHT of all turns of a conversation, by place and time; the last ones as one, None if as usual."""
     return db.execute(_ALL, [conversation]).fetchall()
 
 
 def details(db: Connection, turn: Turn) -> Row | None:
     """A turn's values of MORE, DETAILS and TEXTS; None if they are not there any more."""
-    found: Row | None = db.execute(_READ_DETAILS, _source(turn)).fetchone()
+    found: Row | None = db.execute(_READ_DETAILS, rows.source(turn)).fetchone()
     return found
 
 
@@ -53,7 +55,7 @@ def details_of(db: Connection, turns: Sequence[Turn]) -> list[Row | None]:
     """What `details` gives of each of these turns; many that stand together are read together."""
     if len(turns) < _MANY:
         return [details(db, turn) for turn in turns]
-    keys = [_source(turn) for turn in turns]
+    keys = [rows.source(turn) for turn in turns]
     places = [turn.place for turn in turns]
     found: dict[Row, Row] = {}
     for conversation in {key[0] for key in keys}:
@@ -62,15 +64,15 @@ def details_of(db: Connection, turns: Sequence[Turn]) -> list[Row | None]:
     return [found.get(key) for key in keys]
 
 
-def said(db: Connection, turns: Sequence[Turn]) -> list[tuple[str, str] | None]:
-    """Prompt and reply of each of these turns; None where the file does not have it."""
-    keys = [_source(turn) for turn in turns]
+def said(db: Connection, turns: Sequence[Turn]) -> dict[Turn, tuple[str, str]]:
+    """Prompt and reply of each of these turns that the file has."""
+    keys = [rows.source(turn) for turn in turns]
     places = [turn.place for turn in turns]
-    found: dict[Row, dict[Row, tuple[str, str]]] = {}
+    found: dict[Row, tuple[str, str]] = {}
     for conversation in {key[0] for key in keys}:
         rows_of_it = db.execute(_SAID, (conversation, min(places), max(places)))
-        found[conversation] = {(id, started): (prompt, text) for id, started, prompt, text in rows_of_it}
-    return [found[key[0]].get(key[1:]) for key in keys]
+        found |= {(conversation, id, started): (prompt, text) for id, started, prompt, text in rows_of_it}
+    return {turn: found[key] for turn, key in zip(turns, keys, strict=True) if key in found}
 
 
 def asked(db: Connection, conversation: int) -> dict[Row, str]:
@@ -88,7 +90,7 @@ def write(writing: Writing, conversation: int, turn: Turn) -> None:
     texts = rows.texts_in(turn)
     row, before = rows.row_of(turn, texts), rows.stored(turn)
     key = (conversation, *row[:2])
-    if before is None or _source(turn) != key or not _update(writing, key, row, texts, before[1]):
+    if before is None or rows.source(turn) != key or not _update(writing, key, row, texts, before[1]):
         _insert(writing, key, row, texts, turn)
     writing.stored.append((turn, (conversation, row)))
 
@@ -121,12 +123,6 @@ def _insert(writing: Writing, key: Row, row: Row, texts: Texts | None, turn: Tur
     if texts is not None:
         writing.execute(_WRITE, (key[0], *light))
         writing.execute(_WRITE_DETAILS, (*rest, *texts, *key))
-    elif _source(turn) != key:
-        writing.execute(_COPY, (key[0], *light, *_source(turn)))
-        writing.execute(_COPY_DETAILS, (*key, *_source(turn)))
-
-
-def _source(turn: Turn) -> Row:
-    """Which turn of which conversation it was when it was read or written; a copy of it may be in another one now."""
-    conversation, row = rows.stored(turn) or (0, (turn.id, ""))
-    return (conversation, *row[:2])
+    elif rows.source(turn) != key:
+        writing.execute(_COPY, (key[0], *light, *rows.source(turn)))
+        writing.execute(_COPY_DETAILS, (*key, *rows.source(turn)))
