@@ -64,6 +64,7 @@ def test_each_end_that_comes_too_early_is_told(encoding: str) -> None:
         ("gzip", gzip.compress(TEXT)[:-8] + b"12345678"),
         ("deflate", deflated(TEXT, 15)[:-4] + b"1234"),
     ],
+    ids=["no gzip", "no deflate", "gzip with another sum", "deflate with another sum"],
 )
 def test_what_is_not_in_the_encoding_is_told(encoding: str, body: bytes) -> None:
     with pytest.raises(Unreadable, match="compression is broken"):

@@ -270,7 +270,9 @@ async def test_retry_after_as_a_date_is_honoured() -> None:
         assert await ask(server.url) == [Notice("the server is overloaded, retrying in 0 s"), "hello"]
 
 
-@pytest.mark.parametrize("header", ["61", "3600", formatdate(time.time() + 7200, usegmt=True)])
+@pytest.mark.parametrize(
+    "header", ["61", "3600", formatdate(time.time() + 7200, usegmt=True)], ids=["61", "3600", "date"]
+)
 async def test_more_than_a_minute_is_not_waited_for(header: str) -> None:
     async with RawServer(answering(whole(429, b"slow down", f"retry-after: {header}"))) as server:
         error = await fail(server.url, RateLimitError)

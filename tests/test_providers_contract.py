@@ -95,7 +95,7 @@ UNSENDABLE = [
 
 
 @everyone
-@pytest.mark.parametrize("messages", UNSENDABLE, ids=repr)
+@pytest.mark.parametrize("messages", UNSENDABLE, ids=[repr(each).split(" at ")[0] for each in UNSENDABLE])
 def test_what_cannot_be_sent_is_a_usage_problem_at_once(provider: Any, messages: Any) -> None:
     with pytest.raises(UsageProblem):
         provider.create_async_generator(provider.default_model or "m", messages)
