@@ -1,12 +1,14 @@
 """Where am I: which shell, which cell, which page. The only reader of kernel headers.
 
 Facts: JupyterLab sends the cell's id with every execution, in the metadata of the request's header, also from its
-consoles, whose cells are in no file; nbclient and consoles in a terminal do not. An IPython without a kernel (a
-terminal) has no requests at all. A page that is loaded anew has another session's name in its headers.
+consoles, whose cells are in no file; nbclient and consoles in a terminal do not. nbclient, and so papermill and
+nbconvert, says that nobody answers an `input()`; consoles do not. An IPython without a kernel (a terminal) has no
+requests at all. A page that is loaded anew has another session's name in its headers.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,6 +73,12 @@ def takes_clicks() -> bool:
     """Whether a widget's message arrives while the cell that runs awaits: not before ipykernel 7.4, nor headless."""
     ipykernel = sys.modules.get("ipykernel")
     return bool(cell_id()) and getattr(ipykernel, "version_info", (0,)) >= (7, 4)
+
+
+def is_headless() -> bool:
+    """Whether what the cell that runs shows goes to a file, and to no page; Voila runs cells like that for a page."""
+    for_a_page = os.environ.get("SERVER_SOFTWARE", "").startswith("voila/")
+    return not (for_a_page or cell_id()) and _told("content", "allow_stdin") is False
 
 
 def cell_id() -> str:

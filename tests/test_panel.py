@@ -14,11 +14,14 @@ from copy import copy
 from datetime import datetime
 from inspect import signature
 from itertools import count
+from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from nbclient import NotebookClient
 
 import front_end
 import nbchat
@@ -31,11 +34,14 @@ from nbchat.errors import ProviderError
 from nbchat.history import Turn
 from nbchat.messages import Notice, Reasoning, Usage
 from nbchat.panel import entry, widget
+from nbchat.panel.outputs import outputs
 from nbchat.panel.transcript import Transcript
 from nbchat.panel.widget import Panel
 from nbchat.testing import Gate, ScriptedProvider
 from shells import RaisingShell
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
+SENTENCE = "nbchat's panel: run this cell to see the conversation"
 SECRET = "sk-proj-Zz93kfQm2LbX07vRtYw5"
 Open = Callable[..., Page]
 
@@ -274,7 +280,7 @@ def test_no_message_holds_a_secret(open_page: Open, monkeypatch: pytest.MonkeyPa
     page.settle()
     assert "error" in page.ask("send", text="z", model=f"no-such-model-{SECRET}")
     page.settle()
-    told = json.dumps([page.messages, page.panel.get_state(), page.panel._repr_mimebundle_()])
+    told = json.dumps([page.messages, page.panel.get_state()])
     assert page.turns[0]["status"] == "failed"
     assert SECRET not in told
 
@@ -889,13 +895,23 @@ def test_where_no_page_may_be_the_state_has_no_turns_until_one_asks() -> None:
     panel.close()
 
 
-def test_its_saved_output_is_one_sentence() -> None:
-    panel = Panel(with_turns(3))
-    data, _ = panel._repr_mimebundle_()
-    assert data["text/plain"] == data["text/html"]
-    assert data["text/plain"].startswith("nbchat's panel: run this cell ")
-    assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == panel.model_id
-    panel.close()
+def test_in_jupyterlab_a_sentence_stands_above_the_view_with_a_rule_that_shows_one_of_them(
+    pretended_kernel: front_end.Kernel,
+) -> None:
+    pretended_kernel.runs("1", "cell-1")
+    sentence, view = outputs("model-1")
+    assert sentence["text/plain"].startswith(SENTENCE)
+    assert sentence["text/html"].startswith("<style>.jp-OutputArea-child:has(")
+    assert view == {WIDGET: {"version_major": 2, "version_minor": 0, "model_id": "model-1"}, "text/plain": ""}
+
+
+@pytest.mark.parametrize("cell", [None, "vscode-notebook-cell:/home/u/a.ipynb#W0sZmlsZQ%3D%3D"])
+def test_where_the_page_is_another_it_gets_one_output(pretended_kernel: front_end.Kernel, cell: str | None) -> None:
+    pretended_kernel.runs("1", cell)
+    (data,) = outputs("model-1")
+    assert data[WIDGET]["model_id"] == "model-1"
+    assert data["text/plain"].startswith(SENTENCE)
+    assert data["text/html"].startswith(SENTENCE)
 
 
 def test_a_hundred_panels_leave_nothing_behind() -> None:
@@ -1112,14 +1128,71 @@ def page(kernel: Kernel) -> KernelsPage:
 
 @pytest.mark.slow
 def test_the_subcommand_shows_the_panel(page: KernelsPage) -> None:
-    (data,) = page.shown
-    assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == page.comm
-    assert data["text/plain"].startswith("nbchat's panel: run this cell ")
-    again = page.kernel.run("nbchat.panel(height=500)", cell_id="other-cell")
-    assert again.data[-1]["application/vnd.jupyter.widget-view+json"]["model_id"] == page.comm
+    sentence, view = page.shown
+    assert sentence["text/plain"].startswith(SENTENCE)
+    assert view[WIDGET]["model_id"] == page.comm
+    for show in "nbchat.panel(height=500)", "display(nbchat.panel())":
+        again = page.kernel.run(show, cell_id="other-cell")
+        assert again.data == [sentence, view]
     page.kernel.run("import sys; sys.modules['sidecar'] = None", cell_id="other-cell")  # as where it is not installed
     with pytest.raises(CellFailed, match="%pip install sidecar"):
         page.kernel.run("%chat panel --sidecar", cell_id="panel-cell")
+
+
+HEADLESS = [
+    "%chat panel",
+    "nbchat.panel(height=500)",
+    "%chat panel --sidecar",
+    "own = nbchat.panel(nbchat.Chat('echo')); display(own); own.height = 300; assert own.chat",
+    "%%chat echo\nhello",
+    "assert nbchat.panel(own.chat) is own; own.close(); own.close(); assert nbchat.panel(own.chat) is not own",
+    "own",
+]
+
+
+@pytest.mark.slow
+def test_a_run_without_a_page_keeps_one_sentence_and_no_widget(tmp_path: Path) -> None:
+    cells = [nbformat.v4.new_code_cell(source) for source in (SETUP, *HEADLESS)]
+    notebook: Any = nbformat.v4.new_notebook(cells=cells)
+    NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    for cell in notebook.cells[1:5] + notebook.cells[7:]:
+        (output,) = cell.outputs
+        assert set(output.data) == {"text/plain", "text/html"}
+        assert output.data["text/plain"].startswith(SENTENCE)
+        assert output.data["text/html"].startswith(SENTENCE)
+    assert notebook.cells[5].outputs[0].data["text/plain"].endswith("hello")
+    assert "widgets" not in notebook.metadata
+    assert len(nbformat.writes(notebook)) < 10_000
+
+
+@pytest.mark.slow
+def test_a_panel_that_was_made_without_a_page_lives_where_one_comes(kernel: Kernel) -> None:
+    kernel.run(SETUP)
+    assert not kernel.run("own = nbchat.panel(); own").contents("comm_open")
+    shown = kernel.run("own", cell_id="cell-1")
+    (opened, _) = reversed(shown.contents("comm_open"))
+    assert shown.data[-1][WIDGET]["model_id"] == opened["comm_id"]
+
+
+@pytest.mark.slow
+def test_a_box_in_a_run_without_a_page_has_its_panel_without_turns(kernel: Kernel) -> None:
+    kernel.run(SETUP)
+    kernel.run("%%chat echo\nhello")
+    shown = kernel.run("import ipywidgets; ipywidgets.VBox([nbchat.panel()])")
+    states = {opened["comm_id"]: opened["data"]["state"] for opened in shown.contents("comm_open")}
+    (turns,) = (state["_turns"] for state in states.values() if "_turns" in state)
+    (children,) = (state["children"] for state in states.values() if "children" in state)
+    assert turns == []
+    assert [child.removeprefix("IPY_MODEL_") in states for child in children] == [True]
+
+
+@pytest.mark.slow
+def test_voila_which_runs_cells_as_nbclient_does_shows_the_panel(start_kernel: Callable[..., Kernel]) -> None:
+    kernel = start_kernel(SERVER_SOFTWARE="voila/0.5.13")
+    kernel.run(SETUP)
+    shown = kernel.run("%chat panel")
+    (data,) = shown.data
+    assert data[WIDGET]["model_id"] in [opened["comm_id"] for opened in shown.contents("comm_open")]
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipykernel
 import ipywidgets
+import nbformat
 import pytest
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ LOOK = "print(asked)"
 HISTORY = "%chat history --json"
 MANAGER = "@jupyter-widgets/jupyterlab-manager/plugin"
 WAITS = "Waiting for the running cell"
+COMMAND = "%chat export"
+INSTEAD = f"nbchat's panel: run this cell to see the conversation; {COMMAND} writes it down."
 LOST = "Not connected: run the cell that shows this panel again."
 ENDS = {"restart": "session.kernel.restart()", "shutdown": "shutdown()"}
 SUBSHELLS = pytest.mark.skipif(
@@ -315,32 +318,73 @@ def test_two_views_and_two_pages_show_the_same_conversation(lab: Lab, chromium: 
     assert other.errors == []
 
 
-def test_a_saved_notebook_holds_one_sentence_and_no_transcript(lab: Lab) -> None:
-    from nbconvert import HTMLExporter
-
+def saved(lab: Lab) -> Any:
+    """What is in the file of a notebook that was saved with a panel of one turn, and whose kernel has gone."""
     panel = open_panel(lab)
     panel.send("hello")
     expect(panel.log).to_contain_text("Echo: hello")
-    lab.run(1)
-    saved = lab.save()
-    (output,) = saved.cells[1].outputs
-    sentence = "nbchat's panel: run this cell to see the conversation"
-    assert set(output.data) == {"application/vnd.jupyter.widget-view+json", "text/plain", "text/html"}
-    assert output.data["text/plain"].startswith(sentence)
-    assert "widgets" not in saved.metadata
+    expect(lab.output(1).get_by_text(INSTEAD)).to_be_hidden()
+    notebook = lab.save()
+    lab.close()
+    return notebook
+
+
+def test_a_saved_notebook_holds_one_sentence_and_no_transcript(lab: Lab) -> None:
+    from nbconvert import HTMLExporter
+
+    notebook = saved(lab)
+    sentence, view = notebook.cells[1].outputs
+    assert set(sentence.data) == {"text/plain", "text/html"}
+    assert sentence.data["text/plain"] == INSTEAD.replace(COMMAND, f"`{COMMAND}`")
+    assert set(view.data) == {"application/vnd.jupyter.widget-view+json", "text/plain"}
+    assert view.data["text/plain"] == ""
+    assert "widgets" not in notebook.metadata
     file = lab.directory / "test.ipynb"
     assert "Echo: hello" not in file.read_text()
-    assert len(json.dumps(output)) < 1_000
+    assert len(json.dumps([sentence, view])) < 1_200
     page, _ = HTMLExporter().from_filename(file)
-    assert page.count(sentence) == 1
-    lab.close()
-    lab.open()
+    assert page.count(INSTEAD.partition(COMMAND)[0]) == 1
+
+
+@pytest.mark.parametrize("app", ["lab/tree", "notebooks"], ids=["JupyterLab", "Notebook 7"])
+def test_a_saved_notebook_on_a_new_kernel_shows_the_sentence_alone_and_then_the_panel(lab: Lab, app: str) -> None:
+    saved(lab)
+    lab.open(app=app)
     expect(lab.output(1)).to_contain_text("model not found")  # in the words of ipywidgets, as of any widget
+    expect(lab.output(1)).to_have_text(INSTEAD, use_inner_text=True)
     forget(lab, "widget model not found")
     lab.run(0)
     lab.run(1)
+    panel = Shown(lab)
     expect(panel.turns).to_have_count(1)
     expect(panel.log).to_contain_text("Echo: hello")
+    expect(lab.output(1).get_by_text(INSTEAD)).to_be_hidden()
+
+
+def test_a_saved_notebook_without_a_kernel_shows_the_sentence_alone(lab: Lab) -> None:
+    saved(lab)
+    lab.page.route("**/api/kernelspecs*", lambda route: route.fulfill(json={"default": "", "kernelspecs": {}}))
+    lab.page.reload()
+    expect(lab.output(1)).to_contain_text("Loading widget")
+    expect(lab.output(1)).to_have_text(INSTEAD, use_inner_text=True)
+
+
+def test_a_saved_notebook_that_is_not_trusted_shows_the_sentence_alone(lab: Lab) -> None:
+    notebook = saved(lab)
+    notebook.cells[1].outputs[0].metadata.changed = True
+    nbformat.write(notebook, lab.directory / "test.ipynb")
+    lab.open()
+    expect(lab.output(1)).to_have_text(INSTEAD, use_inner_text=True)
+    expect(lab.output(1).locator("style")).to_have_count(0)
+
+
+def test_a_view_of_the_output_beside_the_notebook_shows_the_panel_alone(lab: Lab) -> None:
+    open_panel(lab)
+    lab.select(1)
+    lab.command("notebook:create-output-view")
+    beside = lab.page.locator(".jp-LinkedOutputView")
+    expect(beside.locator(".nbchat-panel")).to_be_visible()
+    expect(beside.get_by_text(INSTEAD)).to_be_hidden()
 
 
 def test_a_saved_widget_state_shows_the_turns_and_tells_of_no_reply_under_way(lab: Lab) -> None:
@@ -355,6 +399,7 @@ def test_a_saved_widget_state_shows_the_turns_and_tells_of_no_reply_under_way(la
     expect(panel.log).to_contain_text("Echo: hello")
     expect(panel.log).to_contain_text("Line 9 of many")
     expect(panel.banner).to_be_visible()
+    expect(lab.output(1).get_by_text(INSTEAD)).to_be_hidden()
     expect(panel.root.get_by_text("Replying")).to_have_count(0)
     expect(panel.stop).to_be_hidden()
     if ipywidgets.__version__.startswith("7."):

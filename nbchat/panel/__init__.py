@@ -1,7 +1,8 @@
 """`nbchat.panel()`: the notebook's conversation as a chat, beside the cells.
 
 The page (`panel.js`) holds a copy of what `transcript.py` knows, which `widget.py` keeps up to date; what the page asks
-for is carried out by `actions.py`. The module can be called, since it stands under the name of its function.
+for is carried out by `actions.py`; `outputs.py` is what a cell's output, and so the file, has of it. The module can be
+called, since it stands under the name of its function.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from nbchat.errors import UsageProblem
-from nbchat.notebook import in_kernel, publisher
+from nbchat.notebook import in_kernel, is_headless
 
 if TYPE_CHECKING:
     from nbchat.chat import Chat
@@ -51,7 +52,7 @@ def panel(chat: Chat | None = None, *, height: int | None = None) -> Panel:
         raise UsageProblem(f"A panel shows an `nbchat.Chat`, not {type(chat).__name__}.")
     wanted = None if chat is current() else chat
     for found in _panels:
-        if found.chat is wanted and found.comm is not None:
+        if found.chat is wanted and not found.is_closed:
             found.height = height or found.height
             return found
     made: Panel = _widget().Panel(wanted, **({"height": height} if height else {}))
@@ -66,8 +67,8 @@ def show(*, in_sidecar: bool = False) -> None:
         UsageProblem: Where it cannot be shown.
     """
     found = panel()
-    if not in_sidecar:
-        _publish(found)
+    if not in_sidecar or is_headless():  # a sidecar is a widget, too, of which a file would tell
+        found._ipython_display_()
         return
     try:
         sidecar = import_module("sidecar").Sidecar(title="nbchat")
@@ -79,12 +80,7 @@ def show(*, in_sidecar: bool = False) -> None:
             "Without it: `%chat panel`, and in the output's menu (right click) “Create New View for Cell Output”."
         ) from None
     with sidecar:
-        _publish(found)
-
-
-def _publish(found: Panel) -> None:
-    data, metadata = found._repr_mimebundle_()
-    publisher().publish(data, metadata)
+        found._ipython_display_()
 
 
 def _widget() -> Any:

@@ -26,9 +26,10 @@ from nbchat.config import settings
 from nbchat.errors import UsageProblem
 from nbchat.loop import SharedWorker
 from nbchat.messages import clean
-from nbchat.notebook import apart_from_cells, cell_id, page_session
+from nbchat.notebook import apart_from_cells, cell_id, is_headless, page_session, publisher
 from nbchat.panel import actions
 from nbchat.panel.entry import Json
+from nbchat.panel.outputs import outputs
 from nbchat.panel.transcript import Transcript, Update
 from nbchat.providers import registry
 
@@ -48,9 +49,6 @@ _MIND_CHANGED = 0.05
 """Seconds in which a prompt that has waited for a cell may still be withdrawn by the message behind it."""
 _REMEMBERED = 100
 """How many of the page's messages are known again."""
-
-_INSTEAD = "nbchat's panel: run this cell to see the conversation; `%chat export` writes it down."
-"""What is there where no kernel or no page is."""
 
 _SETTINGS = ["model", "aliases", "system", "panel_sends"]
 """The settings that what the panel shows depends on."""
@@ -75,7 +73,6 @@ class Panel(anywidget.AnyWidget):
     # Not the files themselves: their class would tell each panel of changes in them, and so keep it for ever.
     _esm = _source("panel.js")
     _css = _source("panel.css")
-    _ipython_display_ = None  # which ipywidgets 7 has, and IPython would prefer to the bundle below
 
     # Computed when somebody asks; what stands under these names, perhaps from a page, is never looked at.
     _turns: List[Any] = List().tag(sync=True, to_json=lambda _, panel: panel._turns_for_the_page())
@@ -87,9 +84,10 @@ class Panel(anywidget.AnyWidget):
 
     def __init__(self, chat: Chat | None = None, *, height: int = HEIGHT) -> None:
         self._lock = threading.RLock()  # so that frames leave in the order of their numbers, and states between them
+        self.is_closed = False
         self._has_page = bool(cell_id())
-        """Else this may be a run without any (nbclient), which writes the state into the notebook: no turns, then. A
-        page that is there all the same asks for them."""
+        """Else the state may go into the notebook at once (Colab; a box with the panel, under nbclient): no turns
+        then. A page that is there asks for them."""
         self._sent = 0
         self._last, self._size = 0.0, 0  # of the last frame: when it left, and its bytes
         self._wants_whole = False
@@ -104,7 +102,6 @@ class Panel(anywidget.AnyWidget):
         self._settings = settings()
         self._ticker = self._worker.submit(self._tick())  # before there is a comm, which may be closed at once
         super().__init__(height=height, **self._from_settings())
-        _answer_on_the_subshell_that_was_asked(self.comm)
         self.on_msg(self._receive)
         self._settings.observe(self._take_settings, _SETTINGS)
         self._look()
@@ -114,16 +111,30 @@ class Panel(anywidget.AnyWidget):
         """The conversation that it was made for; None if it follows the notebook's current one."""
         return None if self._transcript.is_notebooks_own else self._transcript.chat
 
+    @property
+    def model_id(self) -> str:
+        """The comm's; it is opened for whoever asks, such as a box that holds the panel."""
+        self._connect()
+        found: str = super().model_id
+        return found
+
+    def open(self) -> None:
+        """Open the comm; not in a run without a page, whose file would hold all of the widget."""
+        if not is_headless():
+            self._connect()
+
     def close(self) -> None:
         """End the panel, in the kernel and on the page."""
-        if self.comm is None:
+        if self.is_closed:
             return
+        self.is_closed = True
         self._ticker.cancel()
         self._transcript.close()
         self._settings.unobserve(self._take_settings, _SETTINGS)
-        layout = self.layout  # a widget, too
-        super().close()
-        layout.close()
+        if self.comm is not None:
+            layout = self.layout  # a widget, too
+            super().close()
+            layout.close()
 
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
         """What a page is told that opens the widget: the turns, the head and the number of the last frame, all of one
@@ -132,11 +143,15 @@ class Panel(anywidget.AnyWidget):
             state: dict[str, Any] = super().get_state(key, drop_defaults)
             return state
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The view, and one sentence for where no page is; a transcript would be out of date as soon as it is saved."""
-        found = super()._repr_mimebundle_(**kwargs)
-        data, metadata = found or ({}, {})
-        return data | {"text/plain": _INSTEAD, "text/html": _INSTEAD}, metadata
+    def _ipython_display_(self) -> None:
+        self.open()  # perhaps it was made where no page was
+        for data in outputs("" if self.comm is None else self.model_id):
+            publisher().publish(data)
+
+    def _connect(self) -> None:
+        if self.comm is None and not self.is_closed:
+            super().open()
+            _answer_on_the_subshell_that_was_asked(self.comm)
 
     def _turns_for_the_page(self) -> list[Json]:
         return self._transcript.snapshot()[0] if self._has_page else []
