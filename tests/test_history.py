@@ -81,7 +81,8 @@ def unread(texts: Texts, id: str, place: float) -> Turn:
     made = turn("")
     for name in ("prompt", "chunks", "thoughts"):
         delattr(made, name)
-    vars(made).update(id=id, place=place, _digest=f"digest of {id}", _texts=texts)
+    size = len(f"prompt of {id}text of {id}")
+    vars(made).update(id=id, place=place, _digest=f"digest of {id}", _size=size, _texts=texts)
     return made
 
 
@@ -96,21 +97,20 @@ def test_a_turn_is_read_when_its_texts_are_asked_for() -> None:
         stored.no_such_thing  # type: ignore[attr-defined]  # noqa: B018
 
 
-def test_what_is_sent_is_read_in_batches_of_which_the_newest_are_kept() -> None:
+def test_what_is_sent_is_read_at_once_and_the_newest_are_kept() -> None:
     texts = Texts()
     turns = [unread(texts, str(number), number) for number in range(1_000)]
     turns[500].cut = True
     contents = [message["content"] for message in context(turns, "now").messages]
     assert contents[1000:1003] == ["prompt of 500", "text of 500\n\n[The reply was cut off here.]", "prompt of 501"]
     assert len(contents) == 2_001
-    assert len(texts.loaded + texts.told) < 10
-    assert [each.is_read for each in turns] == [False] * 760 + [True] * 240, "more were kept"
+    assert [texts.loaded, texts.told] == [[turns[800:]], [turns[:800]]]
     texts.loaded.clear()
     texts.told.clear()
     turns = [unread(texts, str(number), number) for number in range(1_000)]
     window = context(turns, "now", most_tokens=100, sendable=1_000)
     assert 0 < window.left_out < 1_000
-    assert sum(map(len, texts.loaded + texts.told)) <= 50
+    assert (texts.loaded, texts.told) == ([turns[window.left_out :]], []), "what is left out was read"
 
 
 @pytest.mark.parametrize("most_tokens", [1_000_000, inf])

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from typing import NamedTuple
 
 from nbchat.history.garbage import no_collection
 from nbchat.history.sums import digest_of_turns
-from nbchat.history.turn import Turn, read_texts, sent_later
+from nbchat.history.turn import Turn, bytes_in, read_texts, sent_later
 from nbchat.messages import Message
 
 _NUMBER = re.compile(r"\d[\d,]{2,}")
-_FIRST_BATCH, _BATCH = 16, 512
-"""How many turns are read at a time, from the newest on: ever more."""
-_KEPT = 128
-"""Batches of up to so many stay in memory; of a longer conversation the older texts are read for each prompt."""
+_KEPT = 200
+"""So many of the newest turns' texts stay in memory; those of older ones are read for each prompt."""
+_BATCH = 64
+_FRAME = 4
+"""Tokens of a message beside its text, which takes about one for four bytes of UTF-8."""
 _ROOM_TO_GROW = 0.75
 """Share of the limit that is filled anew when the oldest turns are left out: then the same turn comes first for a
 while, and what the provider has cached of the messages before holds."""
-
-Said = tuple[Turn, tuple[str, str]]
-"""A turn, and its prompt and reply."""
 
 
 class Window(NamedTuple):
@@ -62,20 +60,21 @@ def context(
     last: Message = {"role": "user", "content": prompt}
     with no_collection():
         kept, are_all = _newest(earlier, most_tokens - _tokens(system) - _tokens(prompt), first)
-        kept.reverse()
-        messages = [*head, *_messages(kept, mark_cut), last]
+        read_texts(kept[-_KEPT:])
+        said = _said(kept)
+        messages = [*head, *_messages(said, mark_cut), last]
     left_out = 0
-    if not are_all:
+    if not are_all or len(said) < len(kept):
         known = len(sent_later(earlier)) if sendable is None else sendable
-        left_out = max(known - len(kept), 1)  # somebody may have hidden some meanwhile
-    sent = digest_of_turns([turn for turn, _ in kept])
-    return Window(messages, left_out, kept[0][0].id if left_out and kept else "", sent)
+        left_out = max(known - len(said), 1)  # somebody may have hidden some meanwhile
+    oldest = next(iter(said), None) if left_out else None
+    return Window(messages, left_out, oldest.id if oldest else "", digest_of_turns(list(said)))
 
 
 def messages_of(turns: Sequence[Turn], *, mark_cut: bool = True) -> list[Message]:
     """The messages that these turns are sent as; texts that are not in memory are read at once, and not kept."""
     with no_collection():
-        return _messages([(turn, texts) for turn, texts in _said(turns) if texts], mark_cut)
+        return _messages(_said(turns), mark_cut)
 
 
 def size_that_fits(messages: Sequence[Message], refusal: str) -> int:
@@ -90,53 +89,44 @@ def size_that_fits(messages: Sequence[Message], refusal: str) -> int:
     return int(sent * (share * 0.9 if 0.02 < share < 1 else 0.6))
 
 
-def _newest(earlier: Sequence[Turn], room: float, first: str) -> tuple[list[Said], bool]:
-    """The newest whole turns that fit in about `room` tokens, with their texts; newest first. Whether it is all."""
-    newest: list[Said] = []
+def _newest(earlier: Sequence[Turn], room: float, first: str) -> tuple[list[Turn], bool]:
+    """The newest whole turns that fit in about `room` tokens, oldest first, and whether it is all; no text is read."""
+    newest: list[Turn] = []
     sizes: list[int] = []
-    used, are_all = 0, True
-    for turn, texts in _backwards(earlier):
-        if texts is None:
-            are_all = False
-            continue
-        used += _tokens(texts[0]) + _tokens(texts[1])
+    used = 0
+    for turn in _backwards(earlier):
+        used += turn.size // 4 + 2 * _FRAME
         if used > room:
-            return newest[: _cut_off(newest, sizes, room, first)], False
-        newest.append((turn, texts))
+            return newest[: _cut_off(newest, sizes, room, first)][::-1], False
+        newest.append(turn)
         sizes.append(used)
-    return newest, are_all
+    return newest[::-1], True
 
 
-def _cut_off(newest: list[Said], sizes: list[int], room: float, first: str) -> int:
+def _cut_off(newest: list[Turn], sizes: list[int], room: float, first: str) -> int:
     """How many to send where not all fit: down to where it began the last time, else so many that there is room."""
-    again = next((count for count, (turn, _) in enumerate(newest, 1) if turn.id == first), 0)
+    again = next((count for count, turn in enumerate(newest, 1) if turn.id == first), 0)
     return again or max(sum(size <= room * _ROOM_TO_GROW for size in sizes), min(1, len(sizes)))
 
 
-def _backwards(earlier: Sequence[Turn]) -> Iterator[tuple[Turn, tuple[str, str] | None]]:
-    """Those that are sent later, with their texts, from the newest on."""
-    end, size = len(earlier), _FIRST_BATCH
-    while end > 0:
-        batch = sent_later(earlier[max(0, end - size) : end])
-        if size <= _KEPT:
-            read_texts(batch)
-        yield from _said(batch[::-1])
-        end, size = end - size, min(2 * size, _BATCH)
+def _backwards(earlier: Sequence[Turn]) -> Iterator[Turn]:
+    """Those that are sent later, from the newest on."""
+    for end in range(len(earlier), 0, -_BATCH):
+        yield from reversed(sent_later(earlier[max(0, end - _BATCH) : end]))
 
 
-def _said(turns: Sequence[Turn]) -> Iterator[tuple[Turn, tuple[str, str] | None]]:
-    """Prompt and reply of these turns, None if they are lost; those that have not been read are read at once."""
+def _said(turns: Sequence[Turn]) -> dict[Turn, tuple[str, str]]:
+    """Prompt and reply of these turns, but of those that are lost; what has not been read is read at once."""
     unread = [turn for turn in turns if not turn.is_read]
     said = unread[0].said_with(unread) if unread else {}
     read_texts([turn for turn in unread if turn not in said])
-    for turn in turns:
-        yield turn, said.get(turn) or (None if turn.is_lost else (turn.prompt, turn.text))
+    return {turn: said.get(turn) or (turn.prompt, turn.text) for turn in turns if turn in said or not turn.is_lost}
 
 
-def _messages(turns: Sequence[Said], mark_cut: bool) -> list[Message]:
-    return [message for turn, texts in turns for message in turn.as_messages(*texts, mark_cut=mark_cut)]
+def _messages(said: Mapping[Turn, tuple[str, str]], mark_cut: bool) -> list[Message]:
+    return [message for turn, texts in said.items() for message in turn.as_messages(*texts, mark_cut=mark_cut)]
 
 
 def _tokens(text: str) -> int:
-    """About how many tokens a message takes: four bytes of UTF-8 each, and four for its frame."""
-    return (len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))) // 4 + 4
+    """About how many tokens a message takes."""
+    return bytes_in(text) // 4 + _FRAME

@@ -96,6 +96,7 @@ class Turn:
     thoughts: list[str] = field(default_factory=list, repr=False)
     """The model's reasoning, likewise."""
     _joined: tuple[int, str] = field(default=(0, ""), repr=False)
+    _size: int = field(default=-1, repr=False)
     _digest: str = field(default="", repr=False)
     _asked: str = field(default="", repr=False)
 
@@ -126,7 +127,7 @@ class Turn:
         """Take over how another copy of this version ended."""
         for name in ("status", "cut", "error", "usage", "seconds", "chunks"):
             setattr(self, name, getattr(other, name))
-        self.never_ended, self._joined, self._digest = False, (0, ""), ""
+        self.never_ended, self._joined, self._size, self._digest = False, (0, ""), -1, ""
 
     def renew(self, read: Turn) -> None:
         """Become what was read of this version; its texts are read again if they have changed."""
@@ -196,6 +197,15 @@ class Turn:
         return bool(sent_later([self]))
 
     @property
+    def size(self) -> int:
+        """Bytes of the prompt and the reply."""
+        if self._size >= 0:
+            return self._size
+        size = bytes_in(self.prompt) + bytes_in(self.text)
+        self._size = -1 if self.is_live else size
+        return size
+
+    @property
     def digest(self) -> str:
         """Tells turns apart that later prompts are sent with; empty for one without text, and as long as it is live."""
         if not self._digest and not self.is_live and self.text:
@@ -235,6 +245,11 @@ def read_texts(turns: Sequence[Turn]) -> None:
     """Read the texts of those of these turns of one conversation that have not been, at once, and keep them."""
     if unread := [turn for turn in turns if not turn.is_read]:
         unread[0].read_with(unread)
+
+
+def bytes_in(text: str) -> int:
+    """How long a text is in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
 
 
 def new_id() -> str:

@@ -20,7 +20,7 @@ Row = tuple[Any, ...]
 Texts = tuple[str, str, str]
 """Prompt, text and reasoning of a turn."""
 
-LIGHT = ("id", "started", "place", "cell", "ordinal", "after", "digest", "standing", "status", "session", "cut")
+LIGHT = ("id", "started", "place", "cell", "ordinal", "after", "digest", "sent", "standing", "status", "session", "cut")
 USUAL: tuple[Standing, Status, str, int] = ("current", "done", "", 0)
 """What most turns have in the last columns of LIGHT. It is not read, since each value takes time."""
 MORE = ("size", "asked")
@@ -114,13 +114,14 @@ def row_of(turn: Turn, texts: Texts | None) -> Row:
         *_cell(turn.cell),
         turn.after,
         turn.digest if is_read else turn._digest,
+        turn.size if is_read else turn._size,
         turn.standing,
         turn.status,
         clean(turn.session),
         int(turn.cut),
     )
     if turn.never_ended and (before := stored(turn)):  # how it ended is only supposed: its kernel may know better
-        supposed = ("status", "digest", "cut")
+        supposed = ("status", "digest", "sent", "cut")
         light = tuple(old if name in supposed else new for name, old, new in zip(LIGHT, before[1], light, strict=False))
     if texts is None:
         return light
@@ -155,7 +156,7 @@ _new, _new_tuple, _moment = object.__new__, tuple.__new__, datetime.fromisoforma
 
 def _turn(row: Row, conversation: int, loader: Loader) -> Turn:
     turn = _new(_UnreadTurn)
-    turn.id, started, turn.place, cell, ordinal, turn.after, turn._digest, unusual = row
+    turn.id, started, turn.place, cell, ordinal, turn.after, turn._digest, turn._size, unusual = row
     turn.standing, turn.status, turn.session, cut = json.loads(unusual) if unusual else USUAL
     turn.started = _moment(started)
     turn.cell = None if cell is None else _new_tuple(Cell, (cell, ordinal))

@@ -77,7 +77,10 @@ _FIRST = (
     ) WITHOUT ROWID""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+# Of the size, what is sent later: a prompt and its reply, without the reasoning. Negative where it is not known.
+_SENT = ("ALTER TABLE turns ADD COLUMN sent INTEGER NOT NULL DEFAULT -1",)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SENT)
 """Each makes a file of one version more; what was released is never changed, only added to."""
 
 
