@@ -103,23 +103,25 @@ class PanelPage:
         else:
             route.fulfill(status=204)
 
-    def open(self, *turns: Json, head: Json | None = None, connected: bool = True, **state: Any) -> PanelPage:
+    def open(self, *turns: Json, **options: Any) -> PanelPage:
         """Load the page, and show a panel whose state is this."""
         self.page.goto(SITE)
-        return self.render(*turns, head=head, connected=connected, **state)
+        return self.render(*turns, **options)
 
-    def render(self, *turns: Json, head: Json | None = None, connected: bool = True, **state: Any) -> PanelPage:
+    def render(
+        self, *turns: Json, head: Json | None = None, connected: bool = True, id: str = "widget-1", **state: Any
+    ) -> PanelPage:
         """Show a panel in the page that is loaded."""
         top = {"conversation": "main", "conversations": ["main", "other"], "model": "guide", "undo": "", "earlier": 0}
         known = {"_turns": turns, "_head": top | {"mine": True} | (head or {}), "_seq": self.seq, "_sends": "enter"}
         known |= {"models": ["guide", "google-gemini", "openai/gpt-5-mini"], "height": 420} | state
         self.page.evaluate(
-            """async ([state, connected]) => {
+            """async ([state, id, connected]) => {
                 const { open } = await import("./stub_model.js");
-                window.panel = await open("./panel.js", state, "widget-1", connected);
+                window.panel = await open("./panel.js", state, id, connected);
                 window.panel.closes.push(await window.panel.show(document.querySelector("#first")));
             }""",
-            [known, connected],
+            [known, id, connected],
         )
         self.settle()
         return self

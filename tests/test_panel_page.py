@@ -79,6 +79,27 @@ def test_finished_turns_show_prompt_reply_and_how_it_came_about(panel: PanelPage
         expect(line).to_contain_text(part)
 
 
+def test_what_the_line_below_a_reply_means_is_told_to_keyboards_and_screen_readers(panel: PanelPage) -> None:
+    panel.open(turn(stale=True))
+    why = panel.turn(0).get_by_text("earlier messages have changed since it was sent")
+    expect(why).to_be_hidden()
+    panel.log.focus()
+    panel.page.keyboard.press("Tab")
+    panel.page.keyboard.press("Enter")
+    expect(why).to_be_visible()
+    expect(why).to_contain_text("15 tokens sent")
+
+
+def test_what_undo_takes_back_is_seen_by_who_comes_by_keys(panel: PanelPage) -> None:
+    panel.open(turn(), head={"undo": "the deletion of “Hi”"})
+    button = panel.button("Undo: the deletion of “Hi”")
+    seen = "(button) => getComputedStyle(button, '::after').content"
+    assert button.evaluate(seen) == "none"
+    panel.page.keyboard.press("Tab")
+    button.focus()
+    assert "the deletion of “Hi”" in button.evaluate(seen)
+
+
 def test_a_reply_grows_by_sealed_blocks_and_a_tail(panel: PanelPage) -> None:
     panel.open()
     asked = live("Go on")
@@ -90,7 +111,7 @@ def test_a_reply_grows_by_sealed_blocks_and_a_tail(panel: PanelPage) -> None:
     expect(panel.turn(0).locator(".nbchat-blocks p")).to_have_text(["One.", "Two."])
     expect(panel.turn(0).locator(".nbchat-tail")).to_have_text("")
     panel.turn(0).get_by_text("Reasoning").click()
-    expect(panel.turn(0).locator("details")).to_contain_text("Hm. Yes.")
+    expect(panel.turn(0).locator(".nbchat-reasoning")).to_contain_text("Hm. Yes.")
 
 
 def test_turns_stand_where_the_kernel_puts_them(panel: PanelPage) -> None:
@@ -359,6 +380,28 @@ def test_a_kernel_that_is_gone_is_said_and_nothing_is_replying(panel: PanelPage)
     expect(panel.composer).to_have_value("Still there?")
 
 
+def test_what_is_asked_of_a_dead_kernel_is_answered_at_once(panel: PanelPage) -> None:
+    panel.page.clock.install()
+    panel.open(turn(), head={"undo": "it"})
+    panel.page.evaluate("() => { window.panel.stub.comm_live = false; }")  # and nobody was told
+    panel.button("Undo: it").click()
+    expect(panel.status).to_have_text(LOST)
+    panel.settle()
+    assert panel.banner.is_visible()
+    assert panel.asked() == []
+
+
+def test_an_edit_stays_open_when_the_kernel_is_gone(panel: PanelPage) -> None:
+    panel.open(turn("Old"))
+    panel.turn(0).get_by_role("button", name="Edit prompt").click()
+    panel.disconnect()
+    box = panel.turn(0).get_by_role("textbox", name="Edit prompt")
+    box.fill("Newer")
+    box.press("Enter")
+    expect(box).to_have_value("Newer")
+    expect(box).to_be_focused()
+
+
 def test_a_prompt_on_its_way_when_the_kernel_dies_can_be_had_back(panel: PanelPage) -> None:
     panel.open()
     panel.composer.fill("Precious")
@@ -407,6 +450,7 @@ def test_silence_while_a_reply_is_live_is_said_and_healed_by_the_next_word(panel
     syncs = len(panel.asked("sync"))
     panel.page.clock.fast_forward(6_100)
     expect(panel.banner).to_be_visible()
+    expect(panel.banner).to_contain_text("or load the page anew")
     expect(panel.log).not_to_contain_text("Replying")
     assert len(panel.asked("sync")) == syncs + 1
     panel.push()
@@ -543,10 +587,110 @@ def test_the_draft_outlives_the_kernel_where_the_notebook_can_be_told(panel: Pan
     panel.page.add_init_script("window.notebook = 'a/talk.ipynb'")
     panel.open()
     panel.composer.fill("Half a thou")
-    assert panel.page.evaluate("Object.keys(sessionStorage)") == ["nbchat-draft-a/talk.ipynb"]
-    panel.open(head={"mine": False})
-    panel.composer.fill("Another")
-    assert panel.page.evaluate("Object.keys(sessionStorage).length") == 2
+    panel.open(id="widget-2")
+    expect(panel.composer).to_have_value("Half a thou")
+    panel.open(id="widget-3", head={"mine": False})
+    expect(panel.composer).to_have_value("")
+
+
+def test_a_panel_whose_kernel_died_does_not_take_the_place_of_what_is_typed_in_the_next_one(panel: PanelPage) -> None:
+    panel.page.add_init_script("window.notebook = 'a/talk.ipynb'")
+    panel.open(turn())
+    panel.render(turn(), id="widget-2")
+    dead, living = panel.page.get_by_role("textbox", name="Message").all()
+    living.fill("To be sent")
+    dead.fill("Typed too late")
+    panel.open(turn())
+    texts = panel.root.evaluate("(root) => root.querySelector('textarea').value + root.textContent")
+    assert "To be sent" in texts
+    assert "Typed too late" in texts
+
+
+def _put_back(panel: PanelPage) -> list[str]:
+    """What can be put back, from the top."""
+    panel.composer.fill("")
+    while panel.button("Put back").count():
+        panel.button("Put back").first.click()
+        panel.settle()
+    return panel.composer.input_value().split("\n\n")
+
+
+def test_what_is_typed_in_two_views_outlives_the_page(panel: PanelPage) -> None:
+    panel.open()
+    panel.show_again()
+    panel.composer.fill("Here")
+    panel.page.locator("#second").get_by_role("textbox", name="Message").fill("There")
+    panel.open()
+    panel.show_again()
+    expect(panel.composer).to_have_value("Here")
+    expect(panel.page.locator("#second").get_by_role("textbox", name="Message")).to_have_value("")
+    assert _put_back(panel) == ["There"]
+
+
+def test_an_edit_that_is_open_and_prompts_that_wait_or_were_refused_outlive_the_page(panel: PanelPage) -> None:
+    told = turn("Old")
+    panel.open(told)
+    panel.composer.fill("Refused")
+    panel.composer.press("Enter")
+    panel.composer.fill("Draft")
+    panel.answer("send", error="No.")
+    panel.turn(0).get_by_role("button", name="Edit prompt").click()
+    panel.turn(0).get_by_role("textbox", name="Edit prompt").fill("Newer")
+    panel.composer.fill("Waits")
+    panel.composer.press("Enter")
+    panel.composer.fill("Draft")
+    panel.open(told)
+    expect(panel.composer).to_have_value("Draft")
+    expect(panel.log).to_contain_text("Not sent")
+    panel.open(told)
+    assert sorted(_put_back(panel)) == ["Newer", "Refused", "Waits"]
+
+
+def test_a_prompt_that_was_refused_while_another_was_typed_outlives_the_page(panel: PanelPage) -> None:
+    panel.open()
+    panel.composer.fill("First")
+    panel.composer.press("Enter")
+    panel.composer.fill("Second")
+    panel.answer("send", error="No.")
+    panel.open()
+    expect(panel.composer).to_have_value("Second")
+    assert _put_back(panel) == ["First"]
+
+
+def test_an_edit_that_waits_outlives_the_page(panel: PanelPage) -> None:
+    told = turn("Old")
+    panel.open(told)
+    panel.turn(0).get_by_role("button", name="Edit prompt").click()
+    panel.turn(0).get_by_role("textbox", name="Edit prompt").fill("Newer")
+    panel.turn(0).get_by_role("button", name="Send edit").click()
+    panel.open(told)
+    assert _put_back(panel) == ["Newer"]
+
+
+def test_a_prompt_that_came_in_spite_of_a_reload_is_not_offered_again(panel: PanelPage) -> None:
+    panel.open()
+    for prompt in ("Came at once", "Came later"):
+        panel.composer.fill(prompt)
+        panel.composer.press("Enter")
+    first = turn("Came at once")
+    panel.open(first)
+    expect(panel.button("Put back")).to_have_count(1)
+    panel.put(turn("Came later"), at=1)
+    expect(panel.button("Put back")).to_have_count(0)
+
+
+def test_a_view_that_is_closed_loses_nothing_that_was_typed_in_it(panel: PanelPage) -> None:
+    panel.open(turn("Old"))
+    panel.show_again()
+    panel.page.locator("#second").get_by_role("textbox", name="Message").fill("There")
+    panel.page.evaluate("window.panel.closes[1]()")
+    expect(panel.log).to_contain_text("There")
+    panel.composer.fill("Here")
+    panel.page.evaluate("window.panel.closes[0]()")
+    panel.show_again()
+    again = panel.page.locator("#second")
+    expect(again.get_by_role("textbox", name="Message")).to_have_value("Here")
+    expect(again.get_by_role("log")).to_contain_text("There")
 
 
 def test_a_host_that_denies_storage_has_a_panel_all_the_same(panel: PanelPage) -> None:
@@ -641,26 +785,77 @@ def test_the_notebook_hears_no_key_of_the_panel_but_its_own_combinations(panel: 
     assert panel.page.evaluate("window.heard.at(-1)") == "d"
 
 
-def test_a_closed_panel_leaves_no_listener_and_no_timer(panel: PanelPage) -> None:
-    panel.page.add_init_script(
-        """for (const target of [window, document]) {
-            const add = target.addEventListener.bind(target);
-            target.added = 0;
-            target.addEventListener = (kind, react, options) => {
-                target.added += 1;
-                options.signal.addEventListener("abort", () => (target.added -= 1));
-                add(kind, react, options);
-            };
-        }"""
-    )
-    panel.page.clock.install()
-    panel.open(live())
-    panel.show_again()
-    assert panel.page.evaluate("[window.added, document.added]") == [3, 1]
+COUNT = """
+window.open = new Set();
+const mark = (kind, key) => `${kind} ${key}`;
+for (const target of [window, document]) {
+    const add = target.addEventListener.bind(target);
+    target.addEventListener = (kind, react, options) => {
+        const listener = [kind];
+        window.open.add(listener);
+        options.signal.addEventListener("abort", () => window.open.delete(listener));
+        add(kind, react, options);
+    };
+}
+for (const [begin, end] of [["setTimeout", "clearTimeout"], ["requestAnimationFrame", "cancelAnimationFrame"]]) {
+    const [first, last] = [window[begin], window[end]];
+    window[begin] = (react, ...more) => {
+        const id = first(() => (window.open.delete(mark(begin, id)), react(performance.now())), ...more);
+        window.open.add(mark(begin, id));
+        return id;
+    };
+    window[end] = (id) => (window.open.delete(mark(begin, id)), last(id));
+}
+window.ResizeObserver = class extends ResizeObserver {
+    observe(target) { window.open.add(this); super.observe(target); }
+    disconnect() { window.open.delete(this); super.disconnect(); }
+};
+"""
+"""Counts what outlives the panel if nobody ends it."""
+
+CYCLES = """async ([state, turn, cycles]) => {
+    const { open } = await import("./stub_model.js");
+    const counts = [];
+    for (let cycle = 0; cycle < cycles; cycle++) {
+        const fresh = { ...state, _turns: [turn], _head: { ...state._head } };
+        const one = await open("./panel.js", fresh, `id-${cycle}`, true);
+        const closes = [];
+        for (const place of ["#first", "#second"]) closes.push(await one.show(document.querySelector(place)));
+        await new Promise(requestAnimationFrame);
+        const box = document.querySelector("#first textarea");
+        box.value = "Typed";
+        box.dispatchEvent(new Event("input", { bubbles: true }));
+        const during = window.open.size;
+        document.querySelector("#first [data-do=new]").click();
+        document.querySelector("#first [data-do=send]").click();
+        one.stub.trigger("msg:custom", { op: "done", nonce: one.stub.sent.at(-1).nonce });
+        for (const close of closes) await close();
+        await one.forget();
+        const panels = document.querySelectorAll(".nbchat-panel").length;
+        counts.push([during > 0, window.open.size, one.stub.heard.length, panels, sessionStorage.length]);
+    }
+    return counts;
+}"""
+
+
+def test_a_hundred_panels_that_were_closed_leave_nothing_behind(panel: PanelPage) -> None:
+    panel.page.add_init_script(COUNT)
+    panel.open()
     panel.page.evaluate(
         "async () => { for (const close of window.panel.closes) await close(); await window.panel.forget(); }"
     )
-    assert panel.page.evaluate("[window.added, document.added, window.panel.stub.heard.length]") == [0, 0, 0]
+    state = panel.page.evaluate("window.panel.stub.state")
+    counts = panel.page.evaluate(CYCLES, [state, live(blocks=blocks_of(CODE + "\n\n$x$")), 100])
+    assert counts == [[True, 0, 0, 0, 0]] * 100
+
+
+def test_a_closed_panel_asks_for_nothing_more(panel: PanelPage) -> None:
+    panel.page.clock.install()
+    panel.open(live())
+    panel.show_again()
+    panel.page.evaluate(
+        "async () => { for (const close of window.panel.closes) await close(); await window.panel.forget(); }"
+    )
     before = len(panel.asked())
     panel.page.clock.fast_forward(60_000)
     assert len(panel.asked()) == before
@@ -674,7 +869,7 @@ def test_tab_goes_from_the_composer_by_its_buttons_to_the_transcript_and_its_act
     for _ in range(5):
         panel.page.keyboard.press("Tab")
         names.append(panel.page.evaluate("document.activeElement.ariaLabel ?? document.activeElement.tagName"))
-    assert names == ["Model", "Send", "Conversation", "Copy reply", "Retry"]
+    assert names == ["Model", "Send", "Conversation", "SUMMARY", "Copy reply"]
     assert panel.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     assert panel.page.evaluate("getComputedStyle(document.activeElement.parentNode).opacity") == "1"
 
@@ -905,6 +1100,41 @@ def test_directions_are_found_block_by_block(panel: PanelPage) -> None:
     assert panel.composer.evaluate(direction) == "rtl"
 
 
+def test_each_line_of_the_reasoning_and_of_a_prompt_has_a_direction_of_its_own(panel: PanelPage) -> None:
+    lines = "English first.\nשלום עולם"
+    panel.open(turn(lines + "\n" + "a long line " * 9, reasoning=lines))
+    panel.turn(0).get_by_text("Reasoning").click()
+    starts = """(box) => {
+        const range = document.createRange();
+        range.setStart(box.firstChild, 15);
+        range.setEnd(box.firstChild, 24);
+        const { left, right } = range.getBoundingClientRect();
+        return left - box.getBoundingClientRect().left > 100 && box.getBoundingClientRect().right - right < 20;
+    }"""
+    for box in (panel.turn(0).locator(".nbchat-prompt"), panel.turn(0).locator(".nbchat-reasoning div")):
+        assert box.evaluate(starts)
+
+
+def test_code_is_broken_between_words_where_the_host_would_break_anywhere(panel: PanelPage) -> None:
+    panel.open(turn("Wide", "```python\n" + "word and " * 60 + "\n```"))
+    panel.page.add_style_tag(content=".jp-OutputArea-output pre { word-break: break-all; }")
+    panel.page.evaluate("document.querySelector('#first').classList.add('jp-OutputArea-output')")
+    panel.turn(0).get_by_role("button", name="Wrap long lines").click()
+    assert panel.turn(0).locator("code").evaluate("(code) => getComputedStyle(code).wordBreak") == "normal"
+
+
+def test_keys_and_menus_beside_all_controls_are_the_panels_and_not_the_notebooks(panel: PanelPage) -> None:
+    panel.open(turn())
+    panel.page.evaluate(LISTEN)
+    panel.root.locator(".nbchat-bar").click(position={"x": 500, "y": 10})
+    expect(panel.root).to_be_focused()
+    for key in ("d", "d", "z"):
+        panel.page.keyboard.press(key)
+    assert panel.page.evaluate("window.heard") == []
+    suppressed = "(text) => text.closest('[data-jp-suppress-context-menu]') !== null"  # JupyterLab asks this
+    assert panel.turn(0).get_by_text("Hi there.").evaluate(suppressed)
+
+
 def test_formulas_are_set_once_a_block_and_never_in_the_tail(panel: PanelPage) -> None:
     formula = blocks_of("So $x^2$ it is.")
     asked = live(blocks=formula, tail=formula[0])
@@ -931,6 +1161,7 @@ def test_edit_asks_with_the_new_text_and_escape_leaves_it_as_it_was(panel: Panel
     expect(box).to_have_count(0)
     expect(panel.turn(0)).to_contain_text("Old prompt")
     assert panel.asked() == []
+    assert panel.page.evaluate("sessionStorage.length") == 0
     panel.composer.press("ArrowUp")
     expect(panel.composer).to_have_value("Changed")
     panel.turn(0).get_by_role("button", name="Edit prompt").click()
@@ -960,15 +1191,22 @@ def test_an_edit_under_way_survives_frames_and_a_refused_one_is_given_back(panel
     expect(panel.composer).to_have_value("Newer")
 
 
-def test_an_edit_of_a_turn_that_goes_is_found_by_up(panel: PanelPage) -> None:
+def test_an_edit_of_a_turn_that_goes_can_be_put_back(panel: PanelPage) -> None:
+    told, untouched = turn("Old"), turn("Untouched")
+    panel.open(told, untouched)
+    for place in (0, 1):
+        panel.turn(place).get_by_role("button", name="Edit prompt").click()
+    panel.turn(0).get_by_role("textbox", name="Edit prompt").fill("Half of it")
+    panel.push({"id": told["id"], "gone": True}, {"id": untouched["id"], "gone": True})
+    assert _put_back(panel) == ["Half of it"]
+
+
+def test_the_focus_is_not_lost_with_the_turn_that_is_edited(panel: PanelPage) -> None:
     told = turn("Old")
     panel.open(told)
     panel.turn(0).get_by_role("button", name="Edit prompt").click()
-    panel.turn(0).get_by_role("textbox", name="Edit prompt").fill("Half of it")
     panel.push({"id": told["id"], "gone": True})
     expect(panel.composer).to_be_focused()
-    panel.composer.press("ArrowUp")
-    expect(panel.composer).to_have_value("Half of it")
 
 
 def test_delete_takes_one_turn_and_offers_undo(panel: PanelPage) -> None:
@@ -1082,6 +1320,65 @@ def test_conversations_are_switched_and_begun(panel: PanelPage) -> None:
     expect(names).to_have_value("chat-1")
 
 
+def _at_the_conversations(panel: PanelPage) -> Any:
+    panel.open(turn(), head={"conversations": ["main", "second", "third"]})
+    names = panel.root.get_by_role("combobox", name="Switch conversation")
+    names.focus()
+    panel.page.keyboard.press("ArrowDown")
+    panel.page.keyboard.press("ArrowDown")
+    expect(names).to_have_value("third")
+    return names
+
+
+def test_the_third_conversation_is_reached_by_keys_without_switching_to_the_second(panel: PanelPage) -> None:
+    names = _at_the_conversations(panel)
+    panel.push()
+    expect(names).to_have_value("third")
+    assert panel.asked() == []
+    expect(panel.status).to_have_text("Enter switches to “third”.")
+    panel.page.keyboard.press("Enter")
+    assert [one["name"] for one in panel.asked("switch")] == ["third"]
+    panel.answer("switch")
+    panel.push(head={"conversation": "third"})
+    panel.composer.focus()
+    assert len(panel.asked()) == 1
+    expect(names).to_have_value("third")
+
+
+def test_leaving_the_conversations_switches_to_the_one_that_keys_have_chosen(panel: PanelPage) -> None:
+    _at_the_conversations(panel)
+    panel.page.keyboard.press("Tab")
+    assert [one["name"] for one in panel.asked("switch")] == ["third"]
+
+
+def test_escape_in_the_conversations_switches_to_none(panel: PanelPage) -> None:
+    names = _at_the_conversations(panel)
+    panel.page.keyboard.press("Escape")
+    expect(names).to_have_value("main")
+    expect(panel.root.locator(".nbchat-word")).to_be_hidden()
+    panel.page.keyboard.press("Tab")
+    assert panel.asked() == []
+
+
+def test_a_conversation_is_chosen_by_keys_in_the_open_list(panel: PanelPage) -> None:
+    panel.open(turn(), head={"conversations": ["main", "second", "third"]})
+    panel.root.get_by_role("combobox", name="Switch conversation").focus()
+    for key in ("Space", "ArrowDown", "ArrowDown", "Enter"):
+        panel.page.keyboard.press(key)
+    panel.page.wait_for_function("window.panel.stub.sent.length > 0")
+    assert [one["name"] for one in panel.asked("switch")] == ["third"]
+
+
+def test_a_conversation_is_chosen_in_a_list_that_a_key_has_opened(panel: PanelPage) -> None:
+    panel.page.clock.install()
+    panel.open(turn())
+    names = panel.root.get_by_role("combobox", name="Switch conversation")
+    names.press("F4")  # as arrow keys do on a Mac, whose list shows the page no key
+    panel.page.clock.fast_forward(1_000)
+    names.select_option("other")
+    assert [one["name"] for one in panel.asked("switch")] == ["other"]
+
+
 def test_a_chat_of_ones_own_has_no_other_conversations(panel: PanelPage) -> None:
     panel.open(head={"mine": False, "conversations": []})
     expect(panel.root.get_by_role("combobox", name="Switch conversation")).to_be_hidden()
@@ -1178,6 +1475,40 @@ def test_the_height_is_the_widgets_within_its_bounds(panel: PanelPage) -> None:
     panel.page.evaluate("window.panel.stub.set('height', 5000)")
     assert panel.root.evaluate(height) == 0.8 * 700
     assert panel.root.evaluate("(root) => getComputedStyle(root).resize") == "vertical"
+
+
+def test_beside_the_notebook_it_is_as_high_as_the_place(panel: PanelPage) -> None:
+    panel.open(turn("long", LONG))
+    panel.page.evaluate(
+        """() => {
+            const first = document.querySelector("#first");
+            first.outerHTML = `<div class="jp-LinkedOutputView" style="display: flex; flex-direction: column">
+                <div class="jp-OutputArea-child" style="display: flex; overflow: hidden">
+                <div style="flex: 1"><div id="first"></div></div></div></div>`;
+            document.querySelector("#first").append(...first.children);
+        }"""
+    )
+    for height in (650, 300):
+        panel.page.evaluate(
+            "(height) => { document.querySelector('.jp-LinkedOutputView').style.height = `${height}px`; }", height
+        )
+        panel.settle()
+        assert panel.root.evaluate("(root) => root.offsetHeight") == height
+        below = (
+            "(one) => one.closest('.nbchat-panel').getBoundingClientRect().bottom - one.getBoundingClientRect().bottom"
+        )
+        assert panel.root.locator(".nbchat-composer").evaluate(below) <= 1
+        assert panel.scrolled()["left"] < 2
+
+
+@pytest.mark.parametrize(("height", "seen"), [(420, 420), (2000, 900)])
+def test_in_a_frame_that_is_as_high_as_its_content_the_panel_does_not_shrink_with_it(
+    panel: PanelPage, height: int, seen: int
+) -> None:
+    panel.page.add_init_script("window.google = { colab: {} }")
+    panel.page.set_viewport_size({"width": 900, "height": 30})
+    panel.open(height=height)
+    assert panel.root.evaluate("(root) => root.offsetHeight") == seen
 
 
 @pytest.mark.parametrize(("width", "height"), [(420, 700), (450, 350), (320, 500)], ids=["420 px", "200 %", "320 px"])

@@ -4,14 +4,22 @@
 // paints them, and asks the kernel for what the reader wants. Only blocks and tails are HTML, made by the kernel's
 // renderer; all else (prompts, names, errors) goes in as text.
 
-const PATIENCE = 400; // ms without an answer: what was asked waits for the running cell
-const SILENCE = 6000; // ms: of a live reply something is heard every 2 s
-const SLICE = 8; // ms of painting at a time: a long history must not freeze the notebook
-const NEAR = 40; // px from the end that still count as being there
-const SPOKEN = 4000; // characters of a reply that are read out at once
+// In ms: without an answer for so long, what was asked waits for the running cell
+const PATIENCE = 400;
+// In ms: of a live reply something is heard every 2 s
+const SILENCE = 6000;
+// In ms of painting at a time: a long history must not freeze the notebook
+const SLICE = 8;
+// In px from the end: that still counts as being there
+const NEAR = 40;
+// In characters of a reply: so many are read out at once
+const SPOKEN = 4000;
+// In ms from a key: what changes so soon, it has changed
+const AT_ONCE = 100;
 
 const WAITS = "Waiting for the running cell";
-const LOST = "Not connected: run the cell that shows this panel again.";
+const LOST = "Not connected: run the cell that shows this panel again";
+const UNSENT = "Not sent";
 const GUIDE = "guide answers until you name a model: an offline search in nbchat's manual, not a language model.";
 const EXAMPLES = ["How do I choose a model?", "How do I put the value of a variable into a prompt?"];
 const STATES = { queued: "Queued", streaming: "Replying…", stopped: "Stopped", failed: "Failed" };
@@ -85,14 +93,18 @@ class Conversation {
 		this.seq = model.get("_seq");
 		this.live = this.liveIds();
 		this.views = new Set();
-		this.speaker = undefined; // the view whose status region speaks: from two one would hear all twice
+		// The view whose status region speaks: from two one would hear all twice
+		this.speaker = undefined;
 		this.asks = []; // what was asked and not carried out yet
 		this.sent = []; // what was typed here, for Up
-		this.growth = new WeakMap(); // how often a turn has grown since it came, for who painted it
+		this.draft = ""; // for the composer of the next view
+		// How often a turn has grown since it came, for who painted it
+		this.growth = new WeakMap();
 		this.gap = this.seq < 0; // a state without turns
 		this.silent = this.closed = false;
 		this.heard = Date.now();
 		this.listen();
+		this.rescue(this.kept());
 		this.heal(0);
 		this.watch();
 	}
@@ -124,6 +136,10 @@ class Conversation {
 
 	get connected() {
 		return !this.dead && !this.silent;
+	}
+
+	get trouble() {
+		return `${LOST}${this.dead ? "" : ", or load the page anew"}.`;
 	}
 
 	get busy() {
@@ -178,7 +194,8 @@ class Conversation {
 	}
 
 	adopt({ seq, turns, head }) {
-		if (seq < this.seq) return; // for another browser tab, and older than what is known here
+		// For another browser tab, and older than what is known here
+		if (seq < this.seq) return;
 		this.gap = false;
 		const known = new Set(this.turns.map((turn) => turn.id));
 		for (const turn of turns) if (!known.has(turn.id)) this.arrived(turn);
@@ -231,7 +248,7 @@ class Conversation {
 
 	isLate(ask) {
 		ask.late = !ask.acked;
-		if (ask.late) this.say(this.dead ? LOST : WAITS);
+		if (ask.late) this.say(this.dead ? this.trouble : WAITS);
 		this.repaint();
 	}
 
@@ -251,6 +268,7 @@ class Conversation {
 	drop(ask) {
 		clearTimeout(ask.timer);
 		this.asks = this.asks.filter((one) => one !== ask);
+		this.keep();
 		this.repaint();
 	}
 
@@ -261,6 +279,49 @@ class Conversation {
 
 	refuse(ask, error) {
 		this.asks.push(Object.assign(ask, { error, there: false }));
+		this.keep();
+		this.repaint();
+	}
+
+	// Texts have lost their boxes: the first is for the composer of the next view, unless there are views; the others can
+	// be put back.
+	rescue([draft = "", ...others]) {
+		if (this.views.size) others.push(draft);
+		else this.draft = draft;
+		const known = new Set(["", this.draft, ...this.turns.map((turn) => turn.prompt)]);
+		const lost = new Set(others.filter((text) => !known.has(text)));
+		lost.forEach((text) => this.refuse({ op: "send", nonce: unique(), text }, UNSENT));
+		this.keep();
+	}
+
+	// What is typed and in no turn yet outlives the page. The notebook's path outlives its kernel, and so the widget, of
+	// which a view may still be there: hence a place of its own for each.
+	get shelf() {
+		const path = this.head.mine && this.model.widget_manager?.context?.path;
+		return `nbchat-draft-${path || this.whole.model_id}\n`;
+	}
+
+	keep() {
+		const boxes = this.views.size ? [...this.views].flatMap((view) => view.texts()) : [this.draft];
+		const texts = [...boxes, ...this.asks.filter((ask) => isText(ask) && !ask.there).map((ask) => ask.text)];
+		try {
+			const place = this.shelf + this.whole.model_id;
+			if (texts.some(Boolean)) sessionStorage.setItem(place, JSON.stringify(texts));
+			else sessionStorage.removeItem(place);
+		} catch {
+			// some hosts deny a page its storage
+		}
+	}
+
+	kept() {
+		try {
+			const places = Object.keys(sessionStorage).filter((place) => place.startsWith(this.shelf));
+			const texts = places.flatMap((place) => JSON.parse(sessionStorage.getItem(place)));
+			places.forEach((place) => sessionStorage.removeItem(place));
+			return texts;
+		} catch {
+			return [];
+		}
 	}
 
 	// Silence while a reply is live: frames were lost. In Colab that may be so of other cells.
@@ -286,7 +347,7 @@ class Conversation {
 	}
 
 	lost() {
-		if (!this.connected) this.say(LOST);
+		if (!this.connected) this.say(this.trouble);
 		this.repaint();
 	}
 
@@ -318,12 +379,13 @@ class DrawnTurn {
 		this.tailed = ""; // and of the tail
 		this.number = h("h2", { class: "nbchat-unseen" });
 		this.prompt = promptOf("");
-		this.thoughts = h("div", { dir: "auto" });
-		this.reasoning = h("details", {}, h("summary", {}, "Reasoning"), this.thoughts);
+		this.thoughts = h("div");
+		this.reasoning = h("details", { class: "nbchat-reasoning" }, h("summary", {}, "Reasoning"), this.thoughts);
 		this.body = div("blocks");
 		this.tail = div("tail");
 		this.error = h("p", { class: "nbchat-error", dir: "auto" });
-		this.line = div("line");
+		this.line = h("summary", { class: "nbchat-line" });
+		this.hint = h("div");
 		this.el = h("article", { class: "nbchat-turn", "data-turn": id, tabindex: -1 }, this.number, this.prompt);
 		this.el.append(this.reasoning, this.body, this.tail, this.error, this.buildFoot());
 	}
@@ -340,7 +402,7 @@ class DrawnTurn {
 		];
 		this.more = button("more", "⋯", "Actions");
 		this.more.ariaExpanded = "false";
-		return div("foot", this.line, this.more, div("acts", ...this.acts));
+		return div("foot", h("details", {}, this.line, this.hint), this.more, div("acts", ...this.acts));
 	}
 
 	// False if the time was up before all was there.
@@ -361,7 +423,7 @@ class DrawnTurn {
 		write(this.error, turn.error);
 		this.error.hidden = !turn.error;
 		write(this.line, lineOf(turn, connected));
-		this.line.title = hintOf(turn);
+		write(this.hint, hintOf(turn));
 		this.offer(turn, connected);
 	}
 
@@ -427,6 +489,7 @@ class DrawnTurn {
 		this.form.remove();
 		this.form = undefined;
 		this.prompt.hidden = false;
+		this.view.convo.keep();
 		this.el.focus(STAY);
 	}
 }
@@ -461,10 +524,9 @@ function clock(date) {
 
 // A prompt that is not a turn yet
 function bubble(ask, dead) {
-	const line = div("line", ask.error || (dead ? "Not sent" : ask.late ? WAITS : "Sending…"));
+	const line = div("line", ask.error || (dead ? UNSENT : ask.late ? WAITS : "Sending…"));
 	const foot = div("foot", line);
-	if (ask.error || dead) foot.append(button("put-back", "Put back"));
-	else if (ask.late) foot.append(button("withdraw", "Withdraw"));
+	if (ask.error || dead || ask.late) foot.append(button("put-back", ask.error || dead ? "Put back" : "Withdraw"));
 	foot.dataset.nonce = ask.nonce;
 	return div("turn", promptOf(ask.text), foot);
 }
@@ -496,7 +558,6 @@ const ACTS = {
 	stop: (view) => view.stop(),
 	latest: (view) => (view.goToEnd(), view.log.focus(STAY)),
 	example: (view, tool) => view.fill(tool.textContent),
-	withdraw: (view, tool) => view.withdraw(view.convo.asked(tool.parentNode.dataset.nonce)),
 	"put-back": (view, tool) => view.putBack(view.convo.asked(tool.parentNode.dataset.nonce)),
 	"copy-code": (view, tool) => view.copy(tool, codeOf(tool)),
 	wrap: (view, tool) => view.wrap(tool),
@@ -535,7 +596,10 @@ class View {
 		this.convo = convo;
 		this.drawn = new Map(); // by turn
 		this.following = true;
-		this.picked = ""; // the model that the reader named, until it is the one that the conversation asks
+		// The conversation that keys have gone to, and Enter would switch to
+		this.chosen = "";
+		// The model that the reader named, until it is the one that the conversation asks
+		this.picked = "";
 		this.word = "";
 		this.formulas = [];
 		this.build();
@@ -543,7 +607,8 @@ class View {
 		el.append(this.root);
 		this.listen();
 		convo.views.add(this);
-		this.fill(this.draft(), false);
+		this.composer.value = convo.draft;
+		convo.draft = "";
 		this.schedule();
 	}
 
@@ -551,10 +616,12 @@ class View {
 		this.names = h("select", { "aria-label": "Switch conversation" });
 		this.fresh = button("new", "New", "New conversation");
 		this.undo = button("undo", "Undo");
-		this.banner = h("p", { class: "nbchat-banner" }, LOST);
+		this.banner = h("p", { class: "nbchat-banner" });
 		this.status = h("div", { class: "nbchat-unseen", role: "status" });
 		// The composer comes first for who goes by Tab; the style sheet sets it last.
-		this.root = h("section", { class: "nbchat-panel", "aria-label": "nbchat" });
+		// Who clicks beside all controls is in here, too: no key is the notebook's. The menu is the browser's (Copy, Paste).
+		const own = { tabindex: -1, "data-jp-suppress-context-menu": "" };
+		this.root = h("section", { class: "nbchat-panel", "aria-label": "nbchat", ...own });
 		this.root.append(div("bar", this.names, this.fresh, this.undo), this.buildComposer(), this.buildLog(), this.status);
 	}
 
@@ -593,7 +660,8 @@ class View {
 		root.addEventListener("click", (event) => this.onClick(event));
 		root.addEventListener("input", (event) => this.onInput(event));
 		root.addEventListener("focusin", () => (this.convo.speaker = this));
-		names.addEventListener("change", () => this.ask("switch", { name: names.value }));
+		names.addEventListener("change", () => this.choose());
+		names.addEventListener("blur", () => this.focused !== names && this.switchTo());
 		picker.addEventListener("focus", () => this.offerModels());
 		picker.addEventListener("blur", () => this.schedule());
 		log.addEventListener("scroll", () => this.onScroll());
@@ -610,11 +678,19 @@ class View {
 		cancelAnimationFrame(this.frame);
 		clearTimeout(this.setting);
 		this.convo.views.delete(this);
+		this.convo.rescue(this.texts());
 		this.root.remove();
+	}
+
+	texts() {
+		const forms = [...this.drawn.values()].filter((drawn) => drawn.form);
+		return [this.composer, ...forms.map((drawn) => drawn.editor)].map((box) => box.value);
 	}
 
 	resize() {
 		this.root.style.height = `${this.convo.model.get("height")}px`;
+		// A frame there is as high as what is in it, up to 1000 px: a part of its height would be a part of ours.
+		if (globalThis.google?.colab) this.root.style.maxHeight = "900px";
 	}
 
 	get focused() {
@@ -642,12 +718,13 @@ class View {
 	}
 
 	paintControls() {
-		const { asks, busy, connected, dead, turns } = this.convo;
+		const { asks, busy, connected, dead, trouble, turns } = this.convo;
 		const late = asks.filter((ask) => ask.late && !isText(ask)).map((ask) => ask.op);
 		const word = late.length && !dead ? `${WAITS} (${late.join(", ")})` : this.word;
 		this.stopper.hidden = !busy;
 		this.log.ariaBusy = busy;
 		this.banner.hidden = connected;
+		write(this.banner, trouble);
 		this.empty.hidden = turns.length > 0 || asks.length > 0;
 		this.wordBar.hidden = !word;
 		this.wordUndo.hidden = word !== "Deleted." || this.deletion !== this.convo.head.undo;
@@ -658,7 +735,8 @@ class View {
 		const listed = conversations.join("\n");
 		if (listed !== this.listed) this.names.replaceChildren(...conversations.map((name) => new Option(name)));
 		this.listed = listed;
-		if (this.names.value !== conversation) this.names.value = conversation;
+		const name = this.chosen || conversation;
+		if (this.names.value !== name) this.names.value = name;
 		this.names.hidden = this.fresh.hidden = !mine;
 		this.undo.hidden = !undo;
 		this.undo.title = undo;
@@ -700,11 +778,11 @@ class View {
 
 	dropGone(turns) {
 		const ids = new Set(turns.map((turn) => turn.id));
-		for (const [id, { el, form, editor }] of this.drawn) {
+		for (const [id, { el, form, editor, turn }] of this.drawn) {
 			if (ids.has(id)) continue;
-			if (form) this.convo.sent.push(editor.value); // an edit that was under way is found by Up
 			el.remove();
 			this.drawn.delete(id);
+			if (form && editor.value !== turn.prompt) this.convo.rescue(["", editor.value]);
 		}
 	}
 
@@ -789,8 +867,9 @@ class View {
 
 	onInput({ target, isComposing }) {
 		if (target === this.picker) this.picked = target.value.trim();
-		if (target === this.composer) this.draft(target.value);
-		if (target.matches("textarea") && !isComposing) grow(target);
+		if (!target.matches("textarea")) return;
+		this.convo.keep();
+		if (!isComposing) grow(target);
 	}
 
 	onKey(event) {
@@ -804,6 +883,7 @@ class View {
 
 	actOfKey(event, target) {
 		if (event.key === "Escape") return () => this.escape(target);
+		if (target === this.names) return this.noteKey(event.key);
 		if (target === this.picker && event.key === "Enter") return () => this.composer.focus();
 		if (target === this.composer && /^Arrow(Up|Down)$/.test(event.key)) return this.recalling(event);
 		if (!target.matches("textarea") || !asksToSend(event, this.convo.model.get("_sends"))) return undefined;
@@ -813,6 +893,7 @@ class View {
 	escape(target) {
 		if (this.around(target)?.form) this.around(target).endEdit();
 		else if (target === this.picker) this.leavePicker();
+		else if (this.chosen) this.unchoose();
 		else if (this.convo.busy) this.stop();
 		else this.leave(target);
 	}
@@ -833,6 +914,30 @@ class View {
 		this.picker.value = "";
 	}
 
+	// A key in a closed list chooses at once: that counts when Enter, or leaving the list, says so.
+	noteKey(key) {
+		this.keyed = key === "Enter" || key === " " ? 0 : performance.now();
+		if (key === "Enter") this.switchTo();
+	}
+
+	choose() {
+		this.chosen = this.names.value;
+		if (performance.now() - this.keyed < AT_ONCE) this.showWord(`Enter switches to “${this.chosen}”.`);
+		else this.switchTo();
+	}
+
+	switchTo() {
+		const name = this.chosen;
+		if (!name) return;
+		this.unchoose();
+		this.ask("switch", { name });
+	}
+
+	unchoose() {
+		this.chosen = "";
+		this.showWord("");
+	}
+
 	// Earlier prompts, in a composer that holds nothing else
 	recalling({ key, ctrlKey, metaKey, altKey, shiftKey }) {
 		const { value, selectionStart, selectionEnd } = this.composer;
@@ -846,9 +951,13 @@ class View {
 		return found === undefined ? undefined : () => this.fill((this.recalled = found));
 	}
 
+	// False if nobody is there to do it.
 	ask(op, fields) {
+		const { dead } = this.convo;
 		this.word = "";
-		if (!this.convo.dead) this.convo.ask(this, op, fields);
+		if (dead) this.convo.lost();
+		else this.convo.ask(this, op, fields);
+		return !dead;
 	}
 
 	askOf(drawn, op, fields) {
@@ -858,49 +967,45 @@ class View {
 
 	send() {
 		const text = this.composer.value;
-		if (text.trim() && !this.convo.dead) {
+		if (text.trim() && this.ask("send", { text, model: this.picked })) {
 			this.goToEnd();
-			this.ask("send", { text, model: this.picked });
 			this.fill("");
 		}
 		this.composer.focus();
 	}
 
 	stop() {
-		for (const ask of this.convo.asks) if (ask.op === "send" && !ask.acked && !ask.error) this.withdraw(ask);
+		for (const ask of this.convo.asks) if (ask.op === "send" && !ask.acked && !ask.error) this.putBack(ask);
 		this.ask("stop", { id: "" });
 		this.composer.focus();
 	}
 
 	saveEdit(drawn) {
 		const text = drawn.editor.value;
-		if (!text.trim() || this.convo.dead) return;
-		drawn.endEdit();
-		this.askOf(drawn, "edit", { text });
+		if (text.trim() && this.ask("edit", { id: drawn.turn.id, text })) drawn.endEdit();
+	}
+
+	showWord(word) {
+		this.word = word;
+		if (word) this.convo.say(word);
+		this.schedule();
 	}
 
 	settled(ask, error, prompt) {
-		this.word = error || (ask.op === "delete" ? "Deleted." : "");
-		this.deletion = this.convo.head.undo; // Undo would take back something else after another change
-		if (this.word) this.convo.say(this.word);
-		if (error && ask.text) this.giveBack(ask, error);
+		this.showWord(error || (ask.op === "delete" ? "Deleted." : ""));
+		// Undo would take back something else after another change
+		this.deletion = this.convo.head.undo;
 		if (!error && ask.model === this.picked) this.picked = "";
-		if (prompt && !this.composer.value) this.fill(prompt, false);
-		else if (prompt) this.convo.sent.push(prompt);
-	}
-
-	giveBack(ask, error) {
-		if (this.composer.value || !this.root.isConnected) this.convo.refuse(ask, error);
-		else this.fill(ask.text, false);
-	}
-
-	withdraw(ask) {
-		this.convo.withdraw(this, ask);
-		this.fill([this.composer.value, ask.text].filter(Boolean).join("\n\n"));
+		const back = error ? ask.text : prompt;
+		if (!back) return;
+		if (this.root.isConnected && !this.composer.value) this.fill(back, false);
+		else if (error) this.convo.refuse(ask, error);
+		else this.convo.sent.push(back);
 	}
 
 	putBack(ask) {
-		this.convo.drop(ask);
+		if (ask.error || this.convo.dead) this.convo.drop(ask);
+		else this.convo.withdraw(this, ask);
 		this.fill([this.composer.value, ask.text].filter(Boolean).join("\n\n"));
 	}
 
@@ -919,26 +1024,11 @@ class View {
 		for (const piece of piecesOf(tool)) piece.classList.toggle("nbchat-wrap", wraps);
 	}
 
-	// The composer's text, and its copy that outlives the page
-
 	fill(text, focus = true) {
 		this.composer.value = text;
-		this.draft(text);
+		this.convo.keep();
 		grow(this.composer);
 		if (focus) this.composer.focus();
-	}
-
-	draft(text) {
-		const { head, model, whole } = this.convo;
-		try {
-			// The notebook's path outlives its kernel, and so the widget.
-			const path = head.mine && model.widget_manager?.context?.path;
-			const key = `nbchat-draft-${path || whole.model_id}`;
-			if (text !== undefined) sessionStorage.setItem(key, text);
-			return sessionStorage.getItem(key) ?? "";
-		} catch {
-			return ""; // some hosts deny a page its storage
-		}
 	}
 }
 
