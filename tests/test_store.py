@@ -1005,6 +1005,22 @@ def test_every_version_there_was_can_be_brought_to_this_one(done: int, file: Pat
         assert schema.version(db) == len(schema.MIGRATIONS)
 
 
+def test_a_file_of_the_first_version_gets_the_sizes_of_what_is_sent(
+    file: Path, open_store: Callable[[], Store]
+) -> None:
+    store = open_store()
+    sent = turn("qu\u00e9?", "\u2713 yes")
+    sent.thoughts.append("hm" * 50)
+    conversation(store).write([sent])
+    assert store.flush()
+    store.close()
+    with closing(sqlite3.connect(file, isolation_level=None)) as db:
+        db.execute("ALTER TABLE turns DROP COLUMN sent")
+        db.execute("PRAGMA user_version = 1")
+    (read,), _ = conversation(open_store()).read()
+    assert (read.size, read.is_read) == (len("qu\u00e9?\u2713 yes".encode()), False)
+
+
 def test_a_migration_that_is_interrupted_leaves_the_old_version_whole(
     filled: Path, open_store: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,8 +77,12 @@ _FIRST = (
     ) WITHOUT ROWID""",
 )
 
-# Of the size, what is sent later: a prompt and its reply, without the reasoning. Negative where it is not known.
-_SENT = ("ALTER TABLE turns ADD COLUMN sent INTEGER NOT NULL DEFAULT -1",)
+# Of the size, what is sent later: a prompt and its reply, without the reasoning.
+_SENT = (
+    "ALTER TABLE turns ADD COLUMN sent INTEGER NOT NULL DEFAULT -1",
+    """UPDATE turns SET sent = coalesce(
+        (SELECT length(CAST(prompt AS BLOB)) + length(CAST(text AS BLOB)) FROM details WHERE turn = number), -1)""",
+)
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SENT)
 """Each makes a file of one version more; what was released is never changed, only added to."""
