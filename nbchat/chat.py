@@ -17,7 +17,19 @@ from typing import Any, NamedTuple
 from nbchat.asking import Asker, Call, end_with_job, explained, going_on
 from nbchat.config import settings
 from nbchat.errors import ContextLengthError, UsageProblem
-from nbchat.history import After, Cell, Change, History, Record, Turn, Window, context, messages_of, size_that_fits
+from nbchat.history import (
+    After,
+    Cell,
+    Change,
+    History,
+    Record,
+    Turn,
+    Window,
+    context,
+    messages_of,
+    sent_later,
+    size_that_fits,
+)
 from nbchat.loop import shared
 from nbchat.messages import Messages, Notice, clean
 from nbchat.notebook import SendCounter, execution_number, source
@@ -29,7 +41,7 @@ from nbchat.reply import Reply
 from nbchat.saved.written import prompt_in
 
 _CEILING = 1_000_000
-"""Tokens that are sent at most unless more are wanted: what the big services' models with the most room take."""
+"""Tokens that are sent at most unless more are wanted: few models take more, and each costs time and money."""
 _TRIES = 6
 """How often a conversation that is too long for its model is sent with ever fewer turns."""
 
@@ -126,8 +138,7 @@ class Chat:
         """The conversation as messages, oldest first, as the next prompt is sent after if all of it fits."""
         system = self._system()
         first: Messages = [{"role": "system", "content": system}] if system else []
-        sent = [turn for turn in self.history if turn.sent_later]
-        return [*first, *messages_of(sent, mark_cut=settings().mark_cut)]
+        return [*first, *messages_of(sent_later(self.history), mark_cut=settings().mark_cut)]
 
     def send(
         self,
@@ -447,7 +458,7 @@ class Chat:
                 self._oldest_sent = window.first
                 return
             except ContextLengthError as error:
-                most = size_that_fits(window.messages, error.said or str(error))
+                most = size_that_fits(window.tokens, error.said or str(error))
                 if tries == _TRIES - 1 or len(window.messages) < 3 or turn.text != call.begun:
                     raise
                 self._limits[call.choice.name, call.choice.model] = most

@@ -14,7 +14,8 @@ import pytest
 
 import nbchat
 from nbchat import Chat, ProviderError, Reply, ReplyInterrupted, UsageProblem
-from nbchat.errors import ConnectionFailed, ReplyCutOff, UnknownModel
+from nbchat.errors import ConnectionFailed, ContextLengthError, ReplyCutOff, UnknownModel
+from nbchat.history import Turn
 from nbchat.messages import Finish, Messages, Notice, Reasoning, Usage
 from nbchat.providers.registry import unregister
 from nbchat.testing import OpenAIServer, ScriptedProvider
@@ -203,6 +204,25 @@ def test_halves_of_a_character_in_two_chunks_are_joined() -> None:
             yield from ("a\ud83d", "\ude00b", "\ud83d", "c", "\ud83d")
 
     assert Chat(provider=Halves()).send("x").result(10) == "a\U0001f600b\ufffdc\ufffd"
+
+
+@pytest.mark.parametrize("word", ["word", "word " * 4])
+def test_each_try_sends_less_of_a_conversation_that_is_too_long(word: str) -> None:
+    sent = []
+
+    class Small:
+        def create_async_generator(self, model: str, messages: Messages) -> Iterator[str]:
+            sent.append(len(messages))
+            if len(messages) > 5:
+                raise ContextLengthError("maximum context length is 8192 tokens, got 9001")
+            yield "ok"
+
+    chat = Chat(provider=Small())
+    for number in range(20):
+        chat.history.add(Turn(str(number), "m", "Small", status="stopped", cut=True, chunks=[word]))
+    assert chat.send("now").result(10) == "ok"
+    assert sent[0] == 41
+    assert sent == sorted(set(sent), reverse=True)
 
 
 def test_what_does_not_fit_the_context_is_left_out_and_said() -> None:

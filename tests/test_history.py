@@ -12,7 +12,6 @@ import pytest
 
 from nbchat.history import Cell, History, Turn, context, messages_of, size_that_fits
 from nbchat.history.sums import digest_of_turns
-from nbchat.messages import Message
 
 
 def turn(prompt: str, text: str = "", status: Any = "done", cell: Cell | None = None, cut: bool = False) -> Turn:
@@ -471,13 +470,33 @@ def test_the_system_prompt_stands_first_and_is_always_sent() -> None:
 
 def test_the_newest_whole_turns_that_fit_are_sent() -> None:
     turns = [turn(f"question {n}", "x" * 400) for n in range(10)]
-    messages, left_out, first, _ = context(turns, "now", most_tokens=330)
+    messages, left_out, first, *_ = context(turns, "now", most_tokens=330)
     asked = [message["content"] for message in messages if message["role"] == "user"]
     assert asked == [f"question {n}" for n in range(left_out, 10)] + ["now"]
     assert 0 < left_out < 10
     assert first == turns[left_out].id
     assert context(turns, "now").left_out == 0
     assert context(turns, "now", most_tokens=100_000).left_out == 0
+
+
+def test_each_message_takes_room_beside_its_text() -> None:
+    turns = [turn("q", "r") for _ in range(1_000)]
+    window = context(turns, "now", most_tokens=800)
+    assert len(window.messages) < 200
+    assert 400 < window.tokens <= 800
+
+
+def test_the_size_of_a_turn_is_that_of_its_texts_at_the_end() -> None:
+    growing = turn("q", "half", "streaming")
+    assert growing.size == 5
+    growing.chunks.append(" and half")
+    growing.status = "done"
+    assert growing.size == len("qhalf and half")
+    supposed = turn("q", "half", "stopped", cut=True)
+    assert supposed.size == 5
+    supposed.never_ended = True
+    supposed.end_as(growing)
+    assert supposed.size == growing.size
 
 
 def test_the_same_turn_comes_first_for_a_while() -> None:
@@ -501,5 +520,4 @@ def test_the_same_turn_comes_first_for_a_while() -> None:
     ],
 )
 def test_a_refusal_tells_how_much_would_fit(refusal: str, share: float) -> None:
-    messages: list[Message] = [{"role": "user", "content": "x" * 40_000}]
-    assert size_that_fits(messages, refusal) == pytest.approx(10_000 * share, rel=0.01)
+    assert size_that_fits(10_000, refusal) == pytest.approx(10_000 * share, rel=0.01)

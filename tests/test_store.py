@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from nbchat.history import Cell, Change, History, Move, Turn
+from nbchat.history import Cell, Change, History, Move, Turn, context
 from nbchat.messages import Notice, Usage
 from nbchat.store import database, schema
 from nbchat.store.record import Record
@@ -1018,7 +1018,7 @@ def test_a_file_of_the_first_version_gets_the_sizes_of_what_is_sent(
         db.execute("ALTER TABLE turns DROP COLUMN sent")
         db.execute("PRAGMA user_version = 1")
     (read,), _ = conversation(open_store()).read()
-    assert (read.size, read.is_read) == (len("qu\u00e9?\u2713 yes".encode()), False)
+    assert (read.size, read.is_read) == (len("qu\u00e9?\u2713 yes".encode()) + 100, False)
 
 
 def test_a_migration_that_is_interrupted_leaves_the_old_version_whole(
@@ -1074,3 +1074,25 @@ def test_a_supposed_end_is_not_written_over_the_real_one(store: Store, open_stor
     assert (other[0].standing, other[0].status, other[0].cut, other[0].text) == ("hidden", "done", False, "half whole")
     (back,) = conversation(open_store()).read()[0]
     assert (back.standing, back.status, back.cut, back.text) == ("hidden", "done", False, "half whole")
+
+
+def test_the_size_of_a_reply_that_another_process_writes_is_that_of_what_is_read_of_it(
+    store: Store, open_store: Callable[[], Store]
+) -> None:
+    record, growing = conversation(store), turn("q", status="streaming")
+    record.write([growing])
+    assert store.flush()
+    other_store = open_store()
+    other = History()
+    other.open(conversation(other_store))
+    growing.chunks.append("half ")
+    record.write([growing])
+    assert store.flush()
+    assert (context(other, "now").tokens, other[0].size) == (4 + len("half q") // 4 + 8, len("half q"))
+    growing.chunks.append("whole")
+    growing.status = "done"
+    record.write([growing])
+    assert store.flush()
+    other.hide([other[0]])  # of which only that is written, and no size that is only supposed
+    assert other_store.flush()
+    assert conversation(open_store()).read()[0][0].size == len("half wholeq")

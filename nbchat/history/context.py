@@ -33,6 +33,8 @@ class Window(NamedTuple):
     """Id of the oldest turn that is sent, empty if none is or all are."""
     sent: str
     """Digest of the turns that are sent."""
+    tokens: int
+    """About how many tokens that takes, counted as it is for what fits."""
 
 
 def context(
@@ -58,8 +60,9 @@ def context(
     """
     head: list[Message] = [{"role": "system", "content": system}] if system else []
     last: Message = {"role": "user", "content": prompt}
+    own = sum(_tokens(text) for text in (system, prompt) if text)
     with no_collection():
-        kept, are_all = _newest(earlier, most_tokens - _tokens(system) - _tokens(prompt), first)
+        kept, used, are_all = _newest(earlier, most_tokens - own, first)
         read_texts(kept[-_KEPT:])
         said = _said(kept)
         messages = [*head, *_messages(said, mark_cut), last]
@@ -68,7 +71,7 @@ def context(
         known = len(sent_later(earlier)) if sendable is None else sendable
         left_out = max(known - len(said), 1)  # somebody may have hidden some meanwhile
     oldest = next(iter(said), None) if left_out else None
-    return Window(messages, left_out, oldest.id if oldest else "", digest_of_turns(list(said)))
+    return Window(messages, left_out, oldest.id if oldest else "", digest_of_turns(list(said)), own + used)
 
 
 def messages_of(turns: Sequence[Turn], *, mark_cut: bool = True) -> list[Message]:
@@ -77,36 +80,39 @@ def messages_of(turns: Sequence[Turn], *, mark_cut: bool = True) -> list[Message
         return _messages(_said(turns), mark_cut)
 
 
-def size_that_fits(messages: Sequence[Message], refusal: str) -> int:
-    """About how many tokens to send of messages that were refused as too long.
+def size_that_fits(tokens: int, refusal: str) -> int:
+    """About how many tokens to send where so many were refused as too long: always fewer.
 
     Many a refusal tells the limit and what was counted ("maximum context length is 8192 tokens … resulted in 9001");
     then as large a share of the messages as the one is of the other, and a little less.
     """
     told = [int(number.replace(",", "")) for number in _NUMBER.findall(refusal)]
     share = min(told) / max(told) if len(told) > 1 else 1.0
-    sent = sum(_tokens(str(message["content"])) for message in messages)
-    return int(sent * (share * 0.9 if 0.02 < share < 1 else 0.6))
+    return int(tokens * (share * 0.9 if 0.02 < share < 1 else 0.6))
 
 
-def _newest(earlier: Sequence[Turn], room: float, first: str) -> tuple[list[Turn], bool]:
-    """The newest whole turns that fit in about `room` tokens, oldest first, and whether it is all; no text is read."""
+def _newest(earlier: Sequence[Turn], room: float, first: str) -> tuple[list[Turn], int, bool]:
+    """The newest whole turns that fit in about `room` tokens, oldest first; what they take; whether it is all.
+
+    No text is read for that.
+    """
     newest: list[Turn] = []
-    sizes: list[int] = []
-    used = 0
+    sizes = [0]
+    """Of so many of them together."""
     for turn in _backwards(earlier):
-        used += turn.size // 4 + 2 * _FRAME
+        used = sizes[-1] + turn.size // 4 + 2 * _FRAME
         if used > room:
-            return newest[: _cut_off(newest, sizes, room, first)][::-1], False
+            count = _cut_off(newest, sizes, room, first)
+            return newest[:count][::-1], sizes[count], False
         newest.append(turn)
         sizes.append(used)
-    return newest[::-1], True
+    return newest[::-1], sizes[-1], True
 
 
 def _cut_off(newest: list[Turn], sizes: list[int], room: float, first: str) -> int:
     """How many to send where not all fit: down to where it began the last time, else so many that there is room."""
     again = next((count for count, turn in enumerate(newest, 1) if turn.id == first), 0)
-    return again or max(sum(size <= room * _ROOM_TO_GROW for size in sizes), min(1, len(sizes)))
+    return again or max(sum(size <= room * _ROOM_TO_GROW for size in sizes[1:]), min(1, len(newest)))
 
 
 def _backwards(earlier: Sequence[Turn]) -> Iterator[Turn]:

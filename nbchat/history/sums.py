@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
-from nbchat.history.turn import Turn, digest_of, sent_later
+from nbchat.history.turn import Turn, digest_of, digests, sent_later
 
 
 class After(NamedTuple):
@@ -66,4 +66,4 @@ class Sum:
     def take(self, sent: Sequence[Turn]) -> None:
         """Count turns that are sent later."""
         self.sent += len(sent)
-        self._hash.update("".join([turn._digest or turn.digest for turn in sent]).encode())
+        self._hash.update("".join(digests(sent)).encode())

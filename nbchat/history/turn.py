@@ -113,6 +113,8 @@ class Turn:
         known = {"prompt": prompt, "chunks": [text] if text else [], "thoughts": [reasoning] if reasoning else []}
         for name, value in known.items():
             vars(self).setdefault(name, value)
+        if self.never_ended:  # its kernel may have written more since the size was read
+            self._size = -1
 
     def read_with(self, others: Sequence[Turn]) -> None:
         """Read the texts of this turn and others of its conversation at once."""
@@ -201,8 +203,9 @@ class Turn:
         """Bytes of the prompt and the reply."""
         if self._size >= 0:
             return self._size
+        is_live = self.is_live  # before it is counted: it may end meanwhile
         size = bytes_in(self.prompt) + bytes_in(self.text)
-        self._size = -1 if self.is_live else size
+        self._size = -1 if is_live else size
         return size
 
     @property
@@ -239,6 +242,11 @@ def sent_later(turns: Iterable[Turn]) -> list[Turn]:
         and (turn.status == "done" or turn.cut)
         and (turn._digest or turn.digest)  # of tens of thousands most have it, and a property is slow
     ]
+
+
+def digests(turns: Iterable[Turn]) -> list[str]:
+    """The digests of these turns."""
+    return [turn._digest or turn.digest for turn in turns]
 
 
 def read_texts(turns: Sequence[Turn]) -> None:

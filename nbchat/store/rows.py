@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from nbchat.history.changes import Change, Move
@@ -62,7 +63,7 @@ class _UnreadTurn(Turn):
 
     _texts: Loader
     _stored: tuple[int, Row]
-    """Its conversation and row; as it was read, that is with what is unusual of it as one text, or None."""
+    """Its conversation and row: the values of LIGHT, and perhaps more, or what `all_rows` gives, which is shorter."""
 
 
 _UnreadTurn.__qualname__ = Turn.__qualname__  # it is read by the first who looks
@@ -81,7 +82,13 @@ def stored(turn: Turn) -> tuple[int, Row] | None:
     if found is None or len(found[1]) >= len(LIGHT):
         return found
     conversation, (*values, unusual) = found
-    return conversation, (*values, *(json.loads(unusual) if unusual else USUAL))
+    return conversation, (*values, *_seldom(unusual))
+
+
+@lru_cache(64)  # few kinds of it stand in many rows
+def _seldom(unusual: str | None) -> tuple[Standing, Status, str, int]:
+    """The last values of LIGHT from what was read of them."""
+    return tuple(json.loads(unusual)) if unusual else USUAL
 
 
 def source(turn: Turn) -> Row:
@@ -157,7 +164,7 @@ _new, _new_tuple, _moment = object.__new__, tuple.__new__, datetime.fromisoforma
 def _turn(row: Row, conversation: int, loader: Loader) -> Turn:
     turn = _new(_UnreadTurn)
     turn.id, started, turn.place, cell, ordinal, turn.after, turn._digest, turn._size, unusual = row
-    turn.standing, turn.status, turn.session, cut = json.loads(unusual) if unusual else USUAL
+    turn.standing, turn.status, turn.session, cut = _seldom(unusual)
     turn.started = _moment(started)
     turn.cell = None if cell is None else _new_tuple(Cell, (cell, ordinal))
     turn.cut = cut == 1

@@ -79,9 +79,8 @@ _FIRST = (
 
 # Of the size, what is sent later: a prompt and its reply, without the reasoning.
 _SENT = (
-    "ALTER TABLE turns ADD COLUMN sent INTEGER NOT NULL DEFAULT -1",
-    """UPDATE turns SET sent = coalesce(
-        (SELECT length(CAST(prompt AS BLOB)) + length(CAST(text AS BLOB)) FROM details WHERE turn = number), -1)""",
+    "ALTER TABLE turns ADD COLUMN sent INTEGER NOT NULL DEFAULT 0",
+    "UPDATE turns SET sent = size",  # too much for those with reasoning: to read all texts would take others' time
 )
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SENT)

@@ -41,7 +41,7 @@ _COPY_DETAILS = f"{_INSERT_DETAILS} SELECT ({_NUMBER}), {_DETAILS} FROM details 
 
 
 def all_rows(db: Connection, conversation: int) -> list[Row]:
-    """The values of LIGHT of all turns of a conversation, by place and time; the last ones as one, None if as usual."""
+    """The values of LIGHT of all turns of a conversation, by place and time; the last in one text, None if usual."""
     return db.execute(_ALL, [conversation]).fetchall()
 
 
