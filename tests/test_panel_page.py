@@ -1457,6 +1457,21 @@ def test_the_composer_grows_to_ten_lines_and_then_scrolls(panel: PanelPage) -> N
     assert panel.composer.evaluate("(box) => box.scrollHeight > box.clientHeight")
 
 
+def test_a_long_prompt_leaves_its_buttons_in_sight(panel: PanelPage) -> None:
+    panel.open(turn(), height=300)
+    panel.composer.fill("\n" * 30)
+    end = panel.root.evaluate("(root) => root.getBoundingClientRect().bottom")
+    for control in (panel.button("Send"), panel.model):
+        assert control.evaluate("(one) => one.getBoundingClientRect().bottom") <= end
+        assert control.evaluate(
+            """(one) => {
+                const { left, right, top, bottom } = one.getBoundingClientRect();
+                const at = (y) => document.elementFromPoint((left + right) / 2, y);
+                return one.contains(at(top + 2)) && one.contains(at(bottom - 2));
+            }"""
+        )
+
+
 def test_a_browser_without_field_sizing_measures_the_composer(panel: PanelPage) -> None:
     panel.page.add_init_script("CSS.supports = () => false")
     panel.open()

@@ -664,6 +664,7 @@ class View {
 		names.addEventListener("blur", () => this.focused !== names && this.switchTo());
 		picker.addEventListener("focus", () => this.offerModels());
 		picker.addEventListener("blur", () => this.schedule());
+		picker.addEventListener("keypress", (event) => this.onPicked(event));
 		log.addEventListener("scroll", () => this.onScroll());
 		this.sizes = new ResizeObserver(() => this.settleScroll());
 		this.sizes.observe(log);
@@ -838,6 +839,8 @@ class View {
 	settleScroll() {
 		const { log, anchor } = this;
 		if (!log.clientHeight) return; // in a tab that is not shown
+		// No container query: WebKit lays out without a new tail before it has its style, and scrolls up.
+		this.root.toggleAttribute("data-narrow", this.root.clientWidth < 480);
 		if (!this.seen) grow(this.composer);
 		if (this.following) log.scrollTop = log.scrollHeight;
 		else if (anchor?.el.isConnected) log.scrollTop = anchor.el.offsetTop - anchor.offset;
@@ -884,10 +887,16 @@ class View {
 	actOfKey(event, target) {
 		if (event.key === "Escape") return () => this.escape(target);
 		if (target === this.names) return this.noteKey(event.key);
-		if (target === this.picker && event.key === "Enter") return () => this.composer.focus();
 		if (target === this.composer && /^Arrow(Up|Down)$/.test(event.key)) return this.recalling(event);
 		if (!target.matches("textarea") || !asksToSend(event, this.convo.model.get("_sends"))) return undefined;
 		return target === this.composer ? () => this.send() : () => this.saveEdit(this.around(target));
+	}
+
+	// Not at keydown: there WebKit takes the option that Enter chooses.
+	onPicked(event) {
+		if (event.key !== "Enter") return;
+		event.preventDefault();
+		this.composer.focus();
 	}
 
 	escape(target) {
