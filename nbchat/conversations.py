@@ -6,6 +6,7 @@ found out at the first request that tells its cell, and what was sent before the
 
 from __future__ import annotations
 
+import atexit
 import re
 import threading
 from collections.abc import Callable, Iterable
@@ -204,6 +205,8 @@ class Conversations:
                     from nbchat.store.store import Store
 
                     self._store = Store(self.file)
+                    atexit.unregister(self._follow)
+                    atexit.register(self._follow)  # and so before the store is closed
             return self._store
 
     def cell_begins(self, deleted: set[str]) -> None:
@@ -271,7 +274,18 @@ class Conversations:
         elif self._document and self.store() and not self._notebook:
             self._open(self._document)
         if self._document:
+            self._follow()
             self._settle()
+
+    def _follow(self) -> None:
+        """If the notebook has another name now, let what is stored of it go along.
+
+        The next kernel could find out only by the cells of its turns, and those of the panel have none.
+        """
+        if self._store and self._notebook and self._document and not self._document.exists():
+            from nbchat.store import notebooks
+
+            self._document = notebooks.renamed(self._store, self._notebook, self._document) or self._document
 
     def _open(self, file: Path) -> None:
         from nbchat.saved import notebook as saved_notebook

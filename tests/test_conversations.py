@@ -141,6 +141,26 @@ def test_a_renamed_notebook_keeps_its_conversation(start: START, document: Docum
     assert "talk.ipynb" not in kernel.run("%chat notebooks", cell_id="x").stdout
 
 
+PANEL = """
+from nbchat.notebook import apart_from_cells
+nbchat.current()
+with apart_from_cells():
+    print(nbchat.current().send({prompt!r}, model="counter").result())
+"""
+
+
+def test_a_renamed_notebook_keeps_what_the_panel_sent_of_which_no_cell_tells(start: START, document: Document) -> None:
+    document.sources = {"panel": "%load_ext nbchat"}
+    document.save()
+    kernel = start(document)
+    kernel.run(PANEL.format(prompt="before"), cell_id="panel")
+    document.rename("renamed.ipynb")
+    kernel.run(PANEL.format(prompt="after"), cell_id="panel")
+    kernel.close()
+    document.save()
+    assert turns(document, start(document)) == ["before", "after"]
+
+
 def test_a_copy_has_what_its_file_carries_and_its_own_future(start: START, document: Document, tmp_path: Path) -> None:
     kernel = start(document)
     document.run_all(kernel)

@@ -329,6 +329,18 @@ def saved(lab: Lab) -> Any:
     return notebook
 
 
+def test_what_was_sent_is_there_after_the_notebook_was_renamed_and_its_kernel_restarted(lab: Lab) -> None:
+    panel = open_panel(lab)
+    panel.send("hello")
+    expect(panel.log).to_contain_text("Echo: hello")
+    lab.save()
+    lab.page.evaluate("jupyterapp.shell.currentWidget.context.rename('renamed.ipynb')")
+    lab.restart()
+    lab.run(0)
+    lab.run(1)
+    expect(Shown(lab).log).to_contain_text("Echo: hello")
+
+
 def test_a_saved_notebook_holds_one_sentence_and_no_transcript(lab: Lab) -> None:
     from nbconvert import HTMLExporter
 

@@ -1335,7 +1335,7 @@ def test_the_third_conversation_is_reached_by_keys_without_switching_to_the_seco
     panel.push()
     expect(names).to_have_value("third")
     assert panel.asked() == []
-    expect(panel.status).to_have_text("Enter switches to “third”.")
+    expect(panel.status).to_have_text("Enter, or leaving the list, switches to “third”.")
     panel.page.keyboard.press("Enter")
     assert [one["name"] for one in panel.asked("switch")] == ["third"]
     panel.answer("switch")

@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from nbchat.history import Cell, Turn
 from nbchat.saved.notebook import read
-from nbchat.store.notebooks import find, is_lasting, locate, name_now
+from nbchat.store.notebooks import find, is_lasting, locate, name_now, renamed
 from nbchat.store.store import Store, StoredNotebook
 
 PROMPT = "What is the capital of France?"
@@ -143,6 +143,29 @@ def test_a_renamed_notebook_keeps_its_row(desk: Desk) -> None:
     file = file.rename(desk.folder / "c.ipynb")
     assert desk.chat(file, "new") == row
     assert desk.open(file) == row
+
+
+def test_a_notebook_renamed_while_its_kernel_runs_keeps_what_no_cell_tells(desk: Desk) -> None:
+    old = desk.folder / "a.ipynb"
+    row = desk.chat(desk.save("a.ipynb", "x", source="%load_ext nbchat"), None)
+    assert renamed(desk.store, row, old) is None, "it is where it was"
+    file = old.rename(desk.folder / "b.ipynb")
+    assert renamed(desk.store, row, old) == file
+    assert desk.open(file) == row
+    assert desk.row(row).path == str(file)
+
+
+def test_a_file_of_another_notebook_is_no_new_name(desk: Desk) -> None:
+    old = desk.folder / "a.ipynb"
+    row = desk.chat(desk.save("a.ipynb", "x", source="%load_ext nbchat"), None)
+    file = old.rename(desk.folder / "b.ipynb")
+    other = desk.open(desk.save(file, "y", source="1 + 1"))
+    assert other != row
+    assert renamed(desk.store, row, old) is None, "another row has that file"
+    desk.store.forget([other])
+    assert renamed(desk.store, row, old) is None, "it does not use nbchat"
+    old.write_text("{")
+    assert renamed(desk.store, row, old) is None, "there is a file"
 
 
 def test_a_notebook_renamed_before_it_was_saved_is_told_by_the_cell_that_runs(desk: Desk) -> None:

@@ -77,7 +77,7 @@ def show(*, in_sidecar: bool = False) -> None:
             raise
         raise UsageProblem(
             "A panel beside the notebook needs the package sidecar: `%pip install sidecar`, then load the page anew. "
-            "Without it: `%chat panel`, and in the output's menu (right click) “Create New View for Cell Output”."
+            "Without it: `%chat panel`, and right click left of the output, “Create New View for Cell Output”."
         ) from None
     with sidecar:
         found._ipython_display_()

@@ -17,10 +17,9 @@ _INSTEAD = {
     "text/html": _SENTENCE.format("<code>%chat export</code>"),
 }
 
-_OURS, _NEXT = ".jp-OutputArea-child:has(.nbchat-instead)", "+ .jp-OutputArea-child"
-_STYLE = (
-    f"<style>{_OURS}:has({_NEXT} .nbchat-panel), {_OURS} {_NEXT}:not(:has(.nbchat-panel)) {{ display: none }}</style>"
-)
+_OURS = ".jp-OutputArea-child:has(> .jp-OutputArea-output > .nbchat-instead)"
+_DEAD = '+ .jp-OutputArea-child:not(:has(.nbchat-panel, > [data-mime-type]:not([data-mime-type="text/plain"])))'
+_STYLE = f"<style>{_OURS}:has(~ .jp-OutputArea-child .nbchat-panel), {_OURS} {_DEAD} {{ display: none }}</style>"
 
 
 def outputs(model: str) -> list[dict[str, Any]]:

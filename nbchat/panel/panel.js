@@ -98,6 +98,7 @@ class Conversation {
 		this.asks = []; // what was asked and not carried out yet
 		this.sent = []; // what was typed here, for Up
 		this.draft = ""; // for the composer of the next view
+		this.place = ""; // where the texts are kept
 		// How often a turn has grown since it came, for who painted it
 		this.growth = new WeakMap();
 		this.gap = this.seq < 0; // a state without turns
@@ -190,7 +191,8 @@ class Conversation {
 
 	arrived(turn) {
 		const ask = this.asks.find((one) => one.op === "send" && !one.there && one.text === turn.prompt);
-		if (ask) ask.there = true; // its bubble gives way, even before the kernel says that it is done
+		if (ask?.error) this.drop(ask);
+		else if (ask) ask.there = true; // its bubble gives way, even before the kernel says that it is done
 	}
 
 	adopt({ seq, turns, head }) {
@@ -288,8 +290,7 @@ class Conversation {
 	rescue([draft = "", ...others]) {
 		if (this.views.size) others.push(draft);
 		else this.draft = draft;
-		const known = new Set(["", this.draft, ...this.turns.map((turn) => turn.prompt)]);
-		const lost = new Set(others.filter((text) => !known.has(text)));
+		const lost = new Set(others.filter((text) => text && text !== this.draft));
 		lost.forEach((text) => this.refuse({ op: "send", nonce: unique(), text }, UNSENT));
 		this.keep();
 	}
@@ -301,13 +302,20 @@ class Conversation {
 		return `nbchat-draft-${path || this.whole.model_id}\n`;
 	}
 
+	// How many prompts say this: one more, and it was sent since, perhaps by another panel
+	times(text) {
+		return this.turns.filter((turn) => turn.prompt === text).length;
+	}
+
 	keep() {
 		const boxes = this.views.size ? [...this.views].flatMap((view) => view.texts()) : [this.draft];
 		const texts = [...boxes, ...this.asks.filter((ask) => isText(ask) && !ask.there).map((ask) => ask.text)];
 		try {
-			const place = this.shelf + this.whole.model_id;
-			if (texts.some(Boolean)) sessionStorage.setItem(place, JSON.stringify(texts));
-			else sessionStorage.removeItem(place);
+			// First, since the notebook may have another name by now, or there may be no room for so much.
+			sessionStorage.removeItem(this.place);
+			this.place = this.shelf + this.whole.model_id;
+			const kept = texts.map((text) => [text, this.times(text)]);
+			if (texts.some(Boolean)) sessionStorage.setItem(this.place, JSON.stringify(kept));
 		} catch {
 			// some hosts deny a page its storage
 		}
@@ -316,9 +324,9 @@ class Conversation {
 	kept() {
 		try {
 			const places = Object.keys(sessionStorage).filter((place) => place.startsWith(this.shelf));
-			const texts = places.flatMap((place) => JSON.parse(sessionStorage.getItem(place)));
+			const kept = places.flatMap((place) => JSON.parse(sessionStorage.getItem(place)));
 			places.forEach((place) => sessionStorage.removeItem(place));
-			return texts;
+			return kept.map(([text, times]) => (this.times(text) > times ? "" : text));
 		} catch {
 			return [];
 		}
@@ -684,7 +692,7 @@ class View {
 	}
 
 	texts() {
-		const forms = [...this.drawn.values()].filter((drawn) => drawn.form);
+		const forms = [...this.drawn.values()].filter(({ form, editor, turn }) => form && editor.value !== turn.prompt);
 		return [this.composer, ...forms.map((drawn) => drawn.editor)].map((box) => box.value);
 	}
 
@@ -930,9 +938,10 @@ class View {
 	}
 
 	choose() {
-		this.chosen = this.names.value;
-		if (performance.now() - this.keyed < AT_ONCE) this.showWord(`Enter switches to “${this.chosen}”.`);
-		else this.switchTo();
+		const name = this.names.value;
+		this.chosen = name === this.convo.head.conversation ? "" : name;
+		if (performance.now() - this.keyed > AT_ONCE) this.switchTo();
+		else this.showWord(this.chosen && `Enter, or leaving the list, switches to “${name}”.`);
 	}
 
 	switchTo() {

@@ -102,6 +102,20 @@ def find(store: Store, file: Path, saved: SavedNotebook | None, cell: str) -> in
     return row.id
 
 
+def renamed(store: Store, notebook: int, file: Path) -> Path | None:
+    """Where a notebook that was here is now, in the same folder; its row goes along. None if that is not known."""
+    was = locate(file)
+    row = next((row for row in store.known(lambda path, *_: path == was.stored[0]) if row.id == notebook), None)
+    there = name_now(was.path, row.device, row.inode) if row and not was.links else None
+    if not row or not there or store.known(lambda path, *_: path == there.stored[0]):
+        return None
+    saved = _read(there.path)
+    if saved is None or not _Search(store, there, saved, "").may_be(row):
+        return None
+    store.move_notebook(row.id, *there.stored)
+    return Path(there.path)
+
+
 def _stored(row: KnownNotebook) -> tuple[str, int, int]:
     return row.path, row.device, row.inode
 
@@ -117,7 +131,7 @@ class _Search:
         """The row that has this name and this inode, unless another notebook has come in the place of its own."""
         found = (row for row in self.rows if self.here.is_same_file(row.device, row.inode) and self._has_name(row))
         row = next(found, None)
-        return row if row and (self._is_unsaved_since(row) or self._may_be(row)) else None
+        return row if row and (self._is_unsaved_since(row) or self.may_be(row)) else None
 
     def moved_or_replaced(self) -> KnownNotebook | None:
         """The row of another name or of another inode; the newer one, if a notebook and its copy have had both."""
@@ -131,6 +145,13 @@ class _Search:
         for row in self.rows:
             if row is not but and row.path == self.here.stored[0]:
                 self.store.move_notebook(row.id, "", row.device, row.inode)
+
+    def may_be(self, row: KnownNotebook) -> bool:
+        """Whether nothing speaks against a row that has the file's name."""
+        if self.saved is None or not row.used or self._shows(row, self.saved, self.cell):
+            return True
+        # Turns of the panel, of Python and of VS Code leave no ids of cells to be looked for.
+        return not self._cells(row, self.saved) and self.saved.holds("nbchat")
 
     def _moved(self) -> KnownNotebook | None:
         """The row whose notebook has come here from another name."""
@@ -146,7 +167,7 @@ class _Search:
         if self._went_elsewhere(row):
             self.rows.remove(row)
             return None
-        return row if self._may_be(row) else None
+        return row if self.may_be(row) else None
 
     def _has_name(self, row: KnownNotebook) -> bool:
         """Whether a row with this inode has this name, or one that is another spelling of it (upper case on a Mac)."""
@@ -197,13 +218,6 @@ class _Search:
 
     def _is_unsaved_since(self, row: KnownNotebook) -> bool:
         return self.saved is not None and self.saved.modified < row.used
-
-    def _may_be(self, row: KnownNotebook) -> bool:
-        """Whether nothing speaks against a row that has the file's name."""
-        if self.saved is None or not row.used or self._shows(row, self.saved, self.cell):
-            return True
-        # Turns of the panel, of Python and of VS Code leave no ids of cells to be looked for.
-        return not self._cells(row, self.saved) and self.saved.holds("nbchat")
 
     def _shows(self, row: KnownNotebook, saved: SavedNotebook | None, cell: str = "") -> bool:
         """Whether a notebook, or the cell of it that runs, shows traces of the row's turns."""
