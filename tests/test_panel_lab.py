@@ -390,6 +390,18 @@ def test_a_saved_notebook_that_is_not_trusted_shows_the_sentence_alone(lab: Lab)
     expect(lab.output(1).locator("style")).to_have_count(0)
 
 
+def test_what_else_the_cell_puts_out_is_never_hidden(lab: Lab) -> None:
+    within = (
+        "import ipywidgets\nout = ipywidgets.Output()\ndisplay(out)\nwith out: display(nbchat.panel())\nprint('Mine')"
+    )
+    lab.open([SETUP, within])
+    lab.run(0)
+    lab.run(1)
+    expect(lab.output(1).locator(".nbchat-panel")).to_be_visible()
+    expect(lab.output(1).get_by_text("Mine")).to_be_visible()
+    expect(lab.output(1).get_by_text(INSTEAD)).to_be_hidden()
+
+
 def test_a_view_of_the_output_beside_the_notebook_shows_the_panel_alone(lab: Lab) -> None:
     open_panel(lab)
     lab.select(1)

@@ -1146,6 +1146,31 @@ def test_formulas_are_set_once_a_block_and_never_in_the_tail(panel: PanelPage) -
     assert panel.page.evaluate("window.panel.stub.typeset.every((one) => one.closest('.nbchat-blocks'))")
 
 
+def test_what_was_sent_after_a_rename_is_kept_under_no_name(panel: PanelPage) -> None:
+    panel.page.add_init_script("window.notebook = 'a.ipynb'")
+    panel.open()
+    panel.composer.fill("Hello")
+    assert panel.page.evaluate("sessionStorage.length") == 1
+    panel.page.evaluate("window.notebook = 'b.ipynb'")
+    panel.composer.press("Enter")
+    panel.put(turn("Hello", None, status="queued"))
+    panel.answer("send")
+    assert panel.page.evaluate("sessionStorage.length") == 0
+
+
+def test_a_prompt_that_says_what_an_earlier_one_said_outlives_a_reload(panel: PanelPage) -> None:
+    panel.open(turn("yes"))
+    panel.composer.fill("yes")
+    panel.composer.press("Enter")
+    panel.open(turn("yes"))
+    expect(panel.root.get_by_text("Not sent")).to_be_visible()
+    panel.put(turn("yes", None, status="queued"), at=1)
+    expect(panel.root.get_by_text("Not sent")).to_have_count(0)
+    panel.open(turn("yes"), turn("yes"))
+    expect(panel.root.get_by_text("Not sent")).to_have_count(0)
+    expect(panel.composer).to_have_value("")
+
+
 # ---- what one can do with a turn
 
 

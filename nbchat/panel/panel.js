@@ -940,8 +940,9 @@ class View {
 	choose() {
 		const name = this.names.value;
 		this.chosen = name === this.convo.head.conversation ? "" : name;
-		if (performance.now() - this.keyed > AT_ONCE) this.switchTo();
-		else this.showWord(this.chosen && `Enter, or leaving the list, switches to “${name}”.`);
+		const byKey = performance.now() - this.keyed < AT_ONCE;
+		if (byKey) this.showWord(this.chosen && `Enter, or leaving the list, switches to “${name}”.`);
+		else this.switchTo();
 	}
 
 	switchTo() {
