@@ -17,19 +17,7 @@ from typing import Any, NamedTuple
 from nbchat.asking import Asker, Call, end_with_job, explained, going_on
 from nbchat.config import settings
 from nbchat.errors import ContextLengthError, UsageProblem
-from nbchat.history import (
-    After,
-    Cell,
-    Change,
-    History,
-    Record,
-    Turn,
-    Window,
-    context,
-    messages_of,
-    sent_later,
-    size_that_fits,
-)
+from nbchat.history import After, Cell, Change, History, Record, Turn, Window, context, messages_of, size_that_fits
 from nbchat.loop import shared
 from nbchat.messages import Messages, Notice, clean
 from nbchat.notebook import SendCounter, execution_number, source
@@ -138,7 +126,7 @@ class Chat:
         """The conversation as messages, oldest first, as the next prompt is sent after if all of it fits."""
         system = self._system()
         first: Messages = [{"role": "system", "content": system}] if system else []
-        return [*first, *messages_of(sent_later(self.history), mark_cut=settings().mark_cut)]
+        return [*first, *messages_of(self.history, mark_cut=settings().mark_cut)]
 
     def send(
         self,

@@ -18,7 +18,7 @@ from typing import Any
 from nbchat.exchange import believed
 from nbchat.exchange.conversation import IMPORTED, Conversation
 from nbchat.exchange.files import MARK
-from nbchat.history import Status, Turn, messages_of, sent_later
+from nbchat.history import Status, Turn, messages_of
 from nbchat.messages import Message, Notice, Usage
 
 _VERSION = 1
@@ -32,7 +32,7 @@ _LONGEST_ERROR = 1_000
 def document(conversation: Conversation) -> str:
     """The text of a file with this conversation."""
     system: list[Message] = [{"role": "system", "content": conversation.system}] if conversation.system else []
-    sent = messages_of(sent_later(conversation.turns), mark_cut=False)
+    sent = messages_of(conversation.turns, mark_cut=False)
     entries = [_entry(turn) for turn in conversation.turns]
     known = {"version": _VERSION, "title": conversation.title, "turns": entries, "export": MARK}
     return json.dumps({"messages": [*system, *sent], "nbchat": known}, ensure_ascii=False, indent=1) + "\n"

@@ -3,7 +3,7 @@
 from nbchat.history.changes import Change, Move, Record
 from nbchat.history.context import Window, context, messages_of, size_that_fits
 from nbchat.history.sums import After
-from nbchat.history.turn import Cell, Standing, Status, Turn, read_texts, sent_later
+from nbchat.history.turn import Cell, Standing, Status, Turn, read_texts
 from nbchat.history.turns import History
 from nbchat.history.watchers import Watchers
 
@@ -22,6 +22,5 @@ __all__ = [
     "context",
     "messages_of",
     "read_texts",
-    "sent_later",
     "size_that_fits",
 ]

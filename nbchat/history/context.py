@@ -75,9 +75,9 @@ def context(
 
 
 def messages_of(turns: Sequence[Turn], *, mark_cut: bool = True) -> list[Message]:
-    """The messages that these turns are sent as; texts that are not in memory are read at once, and not kept."""
+    """What of these turns is sent with later prompts; texts that are not in memory are read at once, and not kept."""
     with no_collection():
-        return _messages(_said(turns), mark_cut)
+        return _messages(_said(sent_later(turns)), mark_cut)
 
 
 def size_that_fits(tokens: int, refusal: str) -> int:
