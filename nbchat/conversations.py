@@ -317,7 +317,7 @@ class Conversations:
             _mark_foreign([turn for turn in carried if (turn.id, turn.model, turn.provider) not in own])
             chat.history.merge(carried)
             chat.history.take_as_fresh(carried)
-        old = [turn for turn in chat.history if turn.id not in before] if before else list(chat.history)
+        old = [turn for turn in chat.history if turn.id not in before]
         if old:
             chat.tell(_continues(old))
         if self._saved:

@@ -16,6 +16,7 @@ _NUMBER = re.compile(r"\d[\d,]{2,}")
 _KEPT = 200
 """So many of the newest turns' texts stay in memory; those of older ones are read for each prompt."""
 _BATCH = 64
+"""How many turns are looked at together, from the newest on."""
 _FRAME = 4
 """Tokens of a message beside its text, which takes about one for four bytes of UTF-8."""
 _ROOM_TO_GROW = 0.75
@@ -97,8 +98,7 @@ def _newest(earlier: Sequence[Turn], room: float, first: str) -> tuple[list[Turn
     No text is read for that.
     """
     newest: list[Turn] = []
-    sizes = [0]
-    """Of so many of them together."""
+    sizes = [0]  # of so many of them together
     for turn in _backwards(earlier):
         used = sizes[-1] + turn.size // 4 + 2 * _FRAME
         if used > room:

@@ -106,14 +106,20 @@ def renamed(store: Store, notebook: int, file: Path) -> Path | None:
     """Where a notebook that was here is now, in the same folder; its row goes along. None if that is not known."""
     was = locate(file)
     row = next((row for row in store.known(lambda path, *_: path == was.stored[0]) if row.id == notebook), None)
-    there = name_now(was.path, row.device, row.inode) if row and not was.links else None
-    if not row or not there or store.known(lambda path, *_: path == there.stored[0]):
+    there = _new_name(store, was.path, row) if row and not was.links else None
+    if not row or not there:
         return None
     saved = _read(there.path)
     if saved is None or not _Search(store, there, saved, "").may_be(row):
         return None
     store.move_notebook(row.id, *there.stored)
     return Path(there.path)
+
+
+def _new_name(store: Store, path: str, row: KnownNotebook) -> Location | None:
+    """Where the row's file is, which was at this path, unless another row is known to be there."""
+    there = name_now(path, row.device, row.inode)
+    return None if there is None or store.known(lambda path, *_: path == there.stored[0]) else there
 
 
 def _stored(row: KnownNotebook) -> tuple[str, int, int]:
@@ -199,8 +205,8 @@ class _Search:
 
     def _went_elsewhere(self, row: KnownNotebook) -> bool:
         """Whether the row's notebook was renamed, and this file put in its place; the row then goes with it."""
-        there = name_now(self.here.path, row.device, row.inode)
-        if there is None or self.store.known(lambda path, *_: path == there.stored[0]):
+        there = _new_name(self.store, self.here.path, row)
+        if there is None:
             return False
         if went := self._follows_inode(row, self.saved, _read(there.path)):
             self.store.move_notebook(row.id, *there.stored)
